@@ -161,16 +161,16 @@ class ConfigManager(ABC):
     harmless_keys: ClassVar[tuple[str, ...]] = ()
     """The connection keys that a node definition from the network may set to any value; see `ResourceHandler`."""
     max_concurrency: ClassVar[int] = 16
-    """The most calls the core has under way at once on one connection."""
+    """The most calls the core has under way at once on one connection; at most 10000."""
     max_jobs: ClassVar[int | None] = None
-    """The most instances that may be configuring at once on one connection; None for no limit. The others queue, and
-    the time limit of an instance begins when its own job begins."""
+    """The most instances that may be configuring at once on one connection, at most 10000; None for no limit. The
+    others queue, and the time limit of an instance begins when its own job begins."""
     poll_seconds: ClassVar[tuple[float, float]] = (0.2, 5.0)
-    """The shortest and the longest time in seconds between two calls of `status` for one instance."""
+    """The shortest and the longest time in seconds between two calls of `status` for one node; at most 30 and 300."""
     live: ClassVar[bool] = True
     """True if `configure` can apply a new generation to a running instance; otherwise the instance is replaced."""
     leave_seconds: ClassVar[float] = 60.0
-    """The longest time in seconds that `leave` may take; after it the instance is deleted in any case."""
+    """The longest time in seconds that `leave` may take, at most a day. Then the instance is deleted in any case."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -95,19 +94,23 @@ def _fault_of_harmless_keys(plugin: type) -> str:
     return ""
 
 
-def _is_number(value: object, least: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= least
+def _is_number(value: object, least: float, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and _is_number(value, 1)
+    return isinstance(value, int) and _is_number(value, 1, MOST_COUNT)
 
 
 def _is_pause(value: object) -> bool:
     if not isinstance(value, tuple | list) or len(value) != 2:  # noqa: PLR2004  # the shortest and the longest
         return False
     shortest, longest = value
-    return _is_number(shortest, 0) and _is_number(longest, 0) and 0 < shortest <= longest
+    return _is_number(shortest, 0, MOST_POLL[0]) and _is_number(longest, 0, MOST_POLL[1]) and 0 < shortest <= longest
+
+
+def _seconds(most: int) -> tuple[Callable[[object], bool], str]:
+    return (lambda value: _is_number(value, 0, most)), f"a number of seconds from 0 to {most}"
 
 
 def _all_of(kind: type, *containers: type) -> Callable[[object], bool]:
@@ -118,9 +121,20 @@ JUMP = "jump"
 """The key of a login for a host on the way (`occopus_core.api.ssh.LOGIN_PROPERTIES`): refused in every section."""
 _ENDPOINT = "endpoint"
 
-_SECONDS = (lambda value: _is_number(value, 0), "a number of seconds, at least 0")
-_COUNT = (_is_count, "a whole number, at least 1")
-_POLL = (_is_pause, "the shortest and the longest time in seconds, above 0")
+MOST_COUNT = 10_000
+"""The largest `max_concurrency`, `max_jobs` and `batch_size`."""
+MOST_POLL = (30, 300)
+"""The largest `poll_seconds`. An operation is looked at no later than this, whatever a plugin declares."""
+MOST_WINDOW = 3_600
+"""The largest `consistency_window`: a destruction may have to wait for that long."""
+MOST_GRACE = 86_400
+"""The largest `leave_seconds` and `stop_seconds`: a day."""
+
+_COUNT = (_is_count, f"a whole number from 1 to {MOST_COUNT}")
+_POLL = (
+    _is_pause,
+    "the shortest and the longest time in seconds, above 0 and at most {} and {}".format(*MOST_POLL),
+)
 _NAMES = (_all_of(str, tuple, list), "a tuple of names")
 _FORMS = (_all_of(ContextForm, frozenset, set), "a frozenset of ContextForm")
 
@@ -138,19 +152,19 @@ _RULES: Mapping[type, Mapping[str, tuple[Callable[[Any], bool], str]]] = {
         "harmless_keys": _NAMES,
         "context_forms": _FORMS,
         "features": (_all_of(Feature, frozenset, set), "a frozenset of Feature"),
-        "stop_seconds": _SECONDS,
+        "stop_seconds": _seconds(MOST_GRACE),
         "max_concurrency": _COUNT,
         "poll_seconds": _POLL,
-        "consistency_window": _SECONDS,
+        "consistency_window": _seconds(MOST_WINDOW),
     },
     ConfigManager: {
         "connection_keys": _NAMES,
         "harmless_keys": _NAMES,
         "max_concurrency": _COUNT,
-        "max_jobs": (lambda value: value is None or _is_count(value), "a whole number, at least 1, or None"),
+        "max_jobs": (lambda value: value is None or _is_count(value), f"{_COUNT[1]}, or None"),
         "poll_seconds": _POLL,
         "live": (lambda value: isinstance(value, bool), "True or False"),
-        "leave_seconds": _SECONDS,
+        "leave_seconds": _seconds(MOST_GRACE),
     },
     Contextualiser: {"forms": _FORMS},
     Notifier: {"batch_size": _COUNT},

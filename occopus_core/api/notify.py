@@ -41,7 +41,7 @@ class Notifier(ABC):
     contract_version: ClassVar[int]
     """The contract version that the plugin is written for: every plugin sets `contract_version = 1`."""
     batch_size: ClassVar[int] = 100
-    """The largest number of notifications in one call of `send`: 1 if each of them is a separate request."""
+    """The largest number of notifications in one call of `send`; at most 10000, and 1 if each is a separate request."""
 
     def __init__(self, connection: Connection) -> None:
         """`connection.settings` is the entry of `notify`, without the core's own keys."""

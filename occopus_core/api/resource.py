@@ -209,13 +209,13 @@ class ResourceHandler(ABC):
     features: ClassVar[frozenset[Feature]] = frozenset()
     """The optional abilities of this handler."""
     stop_seconds: ClassVar[float] = 0.0
-    """With `Feature.STOP`: the default grace in seconds between `stop` and `delete`."""
+    """With `Feature.STOP`: the default grace in seconds between `stop` and `delete`; at most a day."""
     max_concurrency: ClassVar[int] = 16
-    """The most calls the core has under way at once on one connection."""
+    """The most calls the core has under way at once on one connection; at most 10000."""
     poll_seconds: ClassVar[tuple[float, float]] = (0.2, 5.0)
-    """The shortest and the longest time in seconds between two polls of an operation under way."""
+    """The shortest and the longest time in seconds between two polls of an operation under way; at most 30 and 300."""
     consistency_window: ClassVar[float] = 10.0
-    """Seconds for which `describe` and `list_owned` may still miss the result of `create`."""
+    """Seconds for which `describe` and `list_owned` may still miss the result of `create`; at most an hour."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -362,5 +362,8 @@ class ResourceHandler(ABC):
         raise NotImplementedError
 
     def cost(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Decimal | None]:
-        """The cost of each instance so far in the account's currency; None if the provider does not report it."""
+        """The cost of each instance so far in the account's currency; None if the provider does not report it.
+
+        Finite, and below 10**15.
+        """
         return dict.fromkeys(ids)

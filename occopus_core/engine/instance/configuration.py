@@ -282,7 +282,8 @@ class Configuring:
                 lambda jobs: self._lifecycle.queue((job.work for job in jobs), link.limits.moved),
             )
         waited = self._runtime.clock.monotonic() - job.begun_at
-        self._asking[link].add(job, poll_interval(waited, link.plugin.poll_seconds))
+        pause = poll_interval(waited, link.plugin.poll_seconds)
+        self._asking[link].add(job, self._lifecycle.in_time(job.work, pause))
 
     def _answered(self, jobs: Sequence[_Job], outcome: Outcome[Statuses]) -> None:
         for job in jobs:

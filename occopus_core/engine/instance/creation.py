@@ -291,7 +291,8 @@ class Creation:
         wait = (work.implementation.digest, alike or reason)
         self._runtime.waiting(work, f"{reason}{more}", reported=wait in work.reported_waits)
         work.reported_waits.add(wait)
-        self._runtime.loop.after(seconds, lambda: None if work.dropping else step(work))
+        pause = self._lifecycle.in_time(work, seconds)
+        self._runtime.loop.after(pause, lambda: None if work.dropping else step(work))
 
 
 def _made_nothing(error: Exception | None) -> bool:

@@ -18,6 +18,9 @@ from occopus_core.store.records import PENDING, InstanceRecord, Stage
 GRACE = 45.0
 """Seconds for which a call is awaited after its time limit: a plugin has to end every call within 30 s."""
 
+_JUST_AFTER = 0.001
+"""Seconds after its end at which a phase is over without doubt."""
+
 LONGEST_DELETION = 900.0
 """Seconds after which an instance that still exists is left unconfirmed."""
 
@@ -173,6 +176,11 @@ class Lifecycle:
         if clock is None or clock.ends is None or clock.queues:
             return float("inf")
         return clock.ends - self._loop.clock.monotonic()
+
+    def in_time(self, work: Work, seconds: float) -> float:
+        """A pause of so many seconds, or one that ends just after the present phase, if that is sooner."""
+        left = self.left(work)
+        return min(seconds, left + _JUST_AFTER) if left >= 0 else seconds
 
     def queue(self, works: Iterable[Work], moved: Callable[[], float] | None = None) -> Callable[[], None]:
         """Stop the clock of these instances while their call is queued, until the returned function is called.

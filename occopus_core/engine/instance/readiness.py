@@ -75,6 +75,8 @@ class Readiness:
         if delay is None:
             kind, waited = work.record.fingerprint, self._runtime.waited(work)
             delay = self._runtime.experience.boots.next_look(kind, waited, bounds)
+        if work.stage is Stage.BOOTING:  # later on, the checks keep the time
+            delay = self._lifecycle.in_time(work, delay)
         self._describing[link].add(work, delay)
 
     def _described(self, works: Sequence[Work], outcome: Described) -> None:

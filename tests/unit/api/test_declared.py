@@ -13,29 +13,38 @@ from occopus_core.api import (
 from occopus_core.api.declared import fault_of_answers, fault_of_declarations
 from occopus_core.registry import PluginError, Registry
 
+GRACE = "a number of seconds from 0 to 86400"
+COUNT = "a whole number from 1 to 10000"
+POLL = "the shortest and the longest time in seconds, above 0 and at most 30 and 300"
 WRONG = [
     (ResourceHandler, "connection_keys", "endpoint", "a tuple of names"),
     (ResourceHandler, "connection_keys", (1,), "a tuple of names"),
     (ResourceHandler, "harmless_keys", "region", "a tuple of names"),
     (ResourceHandler, "context_forms", frozenset({"user_data"}), "a frozenset of ContextForm"),
     (ResourceHandler, "features", None, "a frozenset of Feature"),
-    (ResourceHandler, "stop_seconds", "5", "a number of seconds, at least 0"),
-    (ResourceHandler, "stop_seconds", float("nan"), "a number of seconds, at least 0"),
-    (ResourceHandler, "max_concurrency", 0, "a whole number, at least 1"),
-    (ResourceHandler, "max_concurrency", 2.5, "a whole number, at least 1"),
-    (ResourceHandler, "max_concurrency", True, "a whole number, at least 1"),
-    (ResourceHandler, "poll_seconds", 5.0, "the shortest and the longest time in seconds, above 0"),
-    (ResourceHandler, "poll_seconds", (5.0, 0.2), "the shortest and the longest time in seconds, above 0"),
-    (ResourceHandler, "poll_seconds", (0.0, 0.2), "the shortest and the longest time in seconds, above 0"),
-    (ResourceHandler, "consistency_window", -1, "a number of seconds, at least 0"),
+    (ResourceHandler, "stop_seconds", "5", GRACE),
+    (ResourceHandler, "stop_seconds", float("nan"), GRACE),
+    (ResourceHandler, "max_concurrency", 0, COUNT),
+    (ResourceHandler, "max_concurrency", 2.5, COUNT),
+    (ResourceHandler, "max_concurrency", True, COUNT),
+    (ResourceHandler, "poll_seconds", 5.0, POLL),
+    (ResourceHandler, "poll_seconds", (5.0, 0.2), POLL),
+    (ResourceHandler, "poll_seconds", (0.0, 0.2), POLL),
+    (ResourceHandler, "consistency_window", -1, "a number of seconds from 0 to 3600"),
+    (ResourceHandler, "consistency_window", float("inf"), "a number of seconds from 0 to 3600"),
+    (ResourceHandler, "poll_seconds", (200, 5000), POLL),
+    (ResourceHandler, "poll_seconds", (1, 1e300), POLL),
+    (ResourceHandler, "stop_seconds", 10**30, GRACE),
+    (ResourceHandler, "max_concurrency", 10**6, COUNT),
+    (ConfigManager, "poll_seconds", (1, float("nan")), POLL),
     (ConfigManager, "harmless_keys", None, "a tuple of names"),
-    (ConfigManager, "leave_seconds", "60", "a number of seconds, at least 0"),
-    (ConfigManager, "leave_seconds", None, "a number of seconds, at least 0"),
-    (ConfigManager, "max_jobs", "4", "a whole number, at least 1, or None"),
-    (ConfigManager, "max_jobs", 0, "a whole number, at least 1, or None"),
+    (ConfigManager, "leave_seconds", "60", GRACE),
+    (ConfigManager, "leave_seconds", None, GRACE),
+    (ConfigManager, "max_jobs", "4", f"{COUNT}, or None"),
+    (ConfigManager, "max_jobs", 0, f"{COUNT}, or None"),
     (ConfigManager, "live", "yes", "True or False"),
     (Contextualiser, "forms", (), "a frozenset of ContextForm"),
-    (Notifier, "batch_size", "100", "a whole number, at least 1"),
+    (Notifier, "batch_size", "100", COUNT),
 ]
 KINDS = {ResourceHandler: "resource", ConfigManager: "config", Contextualiser: "context", Notifier: "notify"}
 WORDS = {"resource": "resource handler", "config": "configuration manager", "context": "contextualisation"}

@@ -84,6 +84,22 @@ def test_one_that_never_boots_is_given_up_after_the_timeout(world):
     assert 60 <= world.clock.now() - start <= 66
 
 
+@pytest.mark.parametrize("waits_for", ["boot", "job"])
+def test_the_timeout_is_kept_where_a_plugin_is_asked_seldom(world, waits_for):
+    manager = config_manager(pending=10**6)
+    world.handler.poll_seconds = manager.poll_seconds = (30, 300)
+    if waits_for == "job":
+        configured(world, manager, timeout=8.0)
+    else:
+        world.define("web", implementations=[{"timeout": 8.0}], boot_seconds=10**6)
+    start = world.clock.now()
+    failed = []
+    world.answered = lambda operation: failed.append(world.clock.now() - start) if operation == "delete" else None
+    (problem,) = failure(world, infrastructure("web"))
+    assert "within 8 s" in problem
+    assert 8 <= failed[0] < 9
+
+
 def test_later_ones_of_a_kind_are_seen_when_they_are_done(world):
     world.define("web", boot_seconds=100)
     world.build(infrastructure(node("web", min=12)), width=1)
