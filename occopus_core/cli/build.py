@@ -139,7 +139,6 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
         refuse_undescribed(files.infrastructure, options.replace)
     settings = files.settings
     only_plan = bool(options.plan or planned or settings.dry_run)
-    _say_another(options, files, only_plan=only_plan)
     if only_plan:
         say_dry_run(settings)
         plan, changes, replaced = _plan(options, files, infra_id)
@@ -150,6 +149,7 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
         manager.open()
         if options.infra_id is not None:
             infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
+        say_namesakes(settings, files.infrastructure.name, infra_id, only_plan=False)
         replaced = manager.store.definition_uses.replaced_by(files.used.values(), infra_id) if files.used else {}
         say_replaced(replaced)
         if options.infra_id is not None and not options.yes and can_ask(settings):
@@ -162,12 +162,6 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
         form = "1.x" if settings.former and options.output == "text" else options.output
         result(_built(manager, infra_id, form, replaced))
     return code
-
-
-def _say_another(options: argparse.Namespace, files: BuildFiles, *, only_plan: bool) -> None:
-    """Print a notice if this is a new infrastructure with the name of one that exists."""
-    if options.infra_id is None:
-        say_namesakes(files.settings, files.infrastructure.name, only_plan=only_plan)
 
 
 def _ask(manager: InfrastructureManager, files: BuildFiles, infra_id: str, options: argparse.Namespace) -> None:
@@ -198,14 +192,14 @@ def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tupl
         files.say_unused(stored)
     plan = preview_first_build(settings, credentials, files.infrastructure, infra_id, files.definitions, options.ttl)
     if plan is not None:
-        _say_new(options)
+        _say_new(options, files, infra_id)
     if plan is not None and (not files.definitions or is_absent(settings.store)):
         return plan, {}, {}
     with watched(settings, credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
         if options.infra_id is not None and plan is None:
             infra_id = _planned_id(manager, settings, infra_id, yes=options.yes)
         if plan is None and manager.store.meant(infra_id) is None:
-            _say_new(options)
+            _say_new(options, files, infra_id)
         if stored is None:
             files.say_unused(manager.store)
         plan = plan or manager.plan(files.infrastructure, infra_id, files.definitions, options.replace, options.ttl)
@@ -235,9 +229,10 @@ def _say_abandoned(manager: InfrastructureManager, infra_id: str) -> None:
         say(f"notice: the infrastructure '{infra_id}' is '{state}', and {snapshot.abandoned}")
 
 
-def _say_new(options: argparse.Namespace) -> None:
+def _say_new(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> None:
     if options.infra_id is not None:
         say(f"notice: there is no infrastructure '{options.infra_id}': this is the plan of a new one")
+    say_namesakes(files.settings, files.infrastructure.name, infra_id, only_plan=True)
 
 
 def _built(manager: InfrastructureManager, infra_id: str, form: str, replaced: Users) -> str:

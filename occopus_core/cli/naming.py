@@ -39,8 +39,8 @@ def meant_by_a_person(
     return text
 
 
-def say_namesakes(settings: Settings, name: str, *, only_plan: bool) -> None:
-    """Print a notice if there are infrastructures of this name: a build without `-i` makes another one."""
+def say_namesakes(settings: Settings, name: str, infra_id: str, *, only_plan: bool) -> None:
+    """Print a notice if this id is new and there are infrastructures of this name: the build makes another one."""
     from occopus_core.report.tables import shortened  # noqa: PLC0415  # help is to be fast
     from occopus_core.store.listing import list_infrastructures  # noqa: PLC0415
     from occopus_core.store.records import InfrastructureState, StoreError  # noqa: PLC0415
@@ -48,7 +48,7 @@ def say_namesakes(settings: Settings, name: str, *, only_plan: bool) -> None:
     with contextlib.suppress(StoreError):  # the following code reports it
         found = list_infrastructures(settings.store)
         namesakes = [one.id for one in found if one.name == name and one.state is not InfrastructureState.DROPPING]
-        if not namesakes:
+        if not namesakes or any(one.id == infra_id for one in found):
             return
         newest = namesakes[-1]
         if can_ask(settings):  # without a terminal, a build accepts only whole ids

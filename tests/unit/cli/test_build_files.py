@@ -141,7 +141,10 @@ def test_a_plan_for_an_unknown_id_says_so(store, capsys, more):
     capsys.readouterr()
     assert build.main(["--plan", "-i", "fram", *more, "infra.yaml"]) == 0
     printed = capsys.readouterr()
-    assert (printed.out[:14], printed.err) == ("+ create 1 x w", NEW)
+    other = (
+        "notice: there is already an infrastructure 'shop': this is the plan of another one; -i infra-1 updates it\n"
+    )
+    assert (printed.out[:14], printed.err) == ("+ create 1 x w", f"{NEW}{other}")
 
 
 def test_a_plan_in_a_pipe_accepts_a_name_and_a_beginning_of_an_id(store, capsys):
@@ -161,8 +164,12 @@ def test_a_second_infrastructure_of_a_name_gets_a_notice(store, built, monkeypat
     assert capsys.readouterr().err == f"{there}this is the plan of another one; -i infra-1 updates it\n"
     assert build.main(["infra.yaml"]) == 1
     assert capsys.readouterr().err.startswith(f"{there}this build makes another one; -i infra-1 updates it\nSubmitted ")
-    assert build.main(["--plan", "-i", "new", "infra.yaml"]) == 0
-    assert there not in capsys.readouterr().err, "it was wanted"
+    assert build.main(["--plan", "-i", "ifnra-1", "infra.yaml"]) == 0
+    assert f"{there}this is the plan of another one; -i infra-1 updates it\n" in capsys.readouterr().err
+    assert build.main(["-i", "ifnra-1", "infra.yaml"]) == 1
+    assert capsys.readouterr().err.startswith(f"{there}this build makes another one; -i infra-1 updates it\nSubmitted ")
+    assert build.main(["-i", "infra-1", "infra.yaml"]) == 1
+    assert there not in capsys.readouterr().err
     store.add_infrastructure(FARM, built[0], {"web": 1}, None, 1.0)
     for terminal, named in ((False, FARM), (True, "1234abcd")):
         monkeypatch.setattr(naming, "can_ask", lambda _settings, terminal=terminal: terminal)
