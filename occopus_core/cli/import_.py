@@ -135,7 +135,11 @@ def _write_example(resource_type: str) -> int:
             os.unlink(made_before)  # noqa: PTH108
         if not isinstance(error, OSError):
             raise
-        say(f"error: {name}: the file cannot be written: {error.strerror}")
+        is_there = isinstance(error, FileExistsError)
+        why = (
+            "it is there already, and is not replaced" if is_there else f"the file cannot be written: {error.strerror}"
+        )
+        say(f"error: {name}: {why}")
         return ExitCode.BAD_INPUT
     for name in texts:
         result(name)

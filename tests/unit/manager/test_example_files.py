@@ -159,7 +159,7 @@ def test_a_description_cannot_break_out_of_its_comment():
 def test_files_that_exist_are_left(home, capsys):
     (home / "local.infra.yaml").write_text("mine")
     assert import_.main(["--example", "local"]) == 2
-    assert capsys.readouterr().err == "error: local.infra.yaml: the file cannot be written: File exists\n"
+    assert capsys.readouterr().err == "error: local.infra.yaml: it is there already, and is not replaced\n"
     assert (home / "local.infra.yaml").read_text() == "mine"
     assert not (home / "local.nodes.yaml").exists()
 
