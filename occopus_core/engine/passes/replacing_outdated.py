@@ -30,8 +30,7 @@ def amend_build(
 ) -> Steps[Situation]:
     """The situation of a build, with instances to reconfigure, and outdated ones to replace: see `amend`.
 
-    An instance that is replaced may outdate others, so the plan is made again until it outdates no more. Provisional
-    instances stay: an interrupted build has made them as replacements.
+    An instance that is replaced may outdate others, so the plan is made again until it outdates no more.
     """
     names = scope.infrastructure.replaced_when_outdated
     while True:
@@ -42,7 +41,7 @@ def amend_build(
         found = {
             work.node_id: lacks[work.node_id].reason
             for work in works
-            if lacks and work.node_name in names and not work.record.provisional
+            if lacks and work.node_name in names
             if work.node_id in lacks and lacks[work.node_id].names and work.node_id not in situation.outdated
         }
         if not found:
