@@ -135,13 +135,13 @@ def find_outdated(
 
     def lack_of(kind: _Kind, work: Work) -> Lack:
         made_from = work.record.rendered or None
-        if made_from == _rendered(scope, then, work, implementation(work)):
+        if made_from == rendered_beside(scope, then, work, implementation(work)):
             return Lack()  # it was made with the addresses that stay
         outdating = functools.partial(_outdating, scope, after, work, implementation(work))
         names = tuple(outdating(former, foreseen, changing))
         if names:
             return Lack(names, changing=True)
-        if made_from == _rendered(scope, now, work, implementation(work)):
+        if made_from == rendered_beside(scope, now, work, implementation(work)):
             return Lack()  # the later ones have the addresses of the former ones
         earlier = [one for one in present if one.node_id not in kind[2]]
         placeholders = [with_placeholder_addresses(one) for one in present if one.node_id in kind[2]]
@@ -221,26 +221,26 @@ def _outdating(
     """Of `names`, the nodes whose addresses afterwards would make the instance another one, as they are described."""
     former = dataclasses.replace(neighbours, works=lambda: before)
     handed = former.handed(work.node_name).values
-    made = _rendered(scope, former, work, implementation)
+    made = rendered_beside(scope, former, work, implementation)
     for name in neighbours.nodes:
         if name not in names or name == work.node_name:
             continue
         others = [one for one in before if one.node_name != name]
         mixed = [*others, *(one for one in after if one.node_name == name)]
         then = dataclasses.replace(neighbours, works=lambda mixed=mixed: mixed)  # type: ignore[misc]
-        addresses = _handed_addresses(then, work.node_name)
-        if _rendered(scope, then, work, implementation, {**handed, **addresses}) not in ("", made):
+        addresses = handed_addresses(then, work.node_name)
+        if rendered_beside(scope, then, work, implementation, {**handed, **addresses}) not in ("", made):
             yield name
 
 
-def _handed_addresses(neighbours: Neighbours, node_name: str) -> dict[str, Any]:
+def handed_addresses(neighbours: Neighbours, node_name: str) -> dict[str, Any]:
     """Of the attributes that the node receives, those that are addresses."""
     edges = (edge for edge in neighbours.dependencies if edge.dependent == node_name)
     targets = {mapping.target for edge in edges for mapping in edge.mappings if mapping.source == ADDRESS}
     return {name: value for name, value in neighbours.handed(node_name).values.items() if name in targets}
 
 
-def _rendered(
+def rendered_beside(
     scope: Scope,
     neighbours: Neighbours,
     work: Work,

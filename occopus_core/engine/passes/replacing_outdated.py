@@ -12,6 +12,7 @@ from occopus_core.engine.kernel.loop import Loop, Steps
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.outdated import find_outdated
 from occopus_core.engine.passes.reconfiguring import amend
+from occopus_core.engine.passes.withdrawn_addresses import with_withdrawn_addresses
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.dependees import closure
 from occopus_core.engine.planning.plan import Verb, made_before
@@ -30,10 +31,14 @@ def amend_build(
 ) -> Steps[Situation]:
     """The situation of a build, with instances to reconfigure, and outdated ones to replace: see `amend`.
 
-    An instance that is replaced may outdate others, so the plan is made again until it outdates no more.
+    Unfinished ones are outdated by addresses that they were made with, see `with_withdrawn_addresses`. An instance that
+    is replaced may outdate others, so the plan is made again until it outdates no more.
     """
     names = scope.infrastructure.replaced_when_outdated
     while True:
+        situation = yield from with_withdrawn_addresses(
+            loop, scope, graph, works, situation, commit_due, implementation
+        )
         situation = (yield from amend(loop, scope, works, situation, commit_due, None, implementation)).situation
         if not names:
             return situation

@@ -25,6 +25,7 @@ from occopus_core.engine.passes.life_time import is_due
 from occopus_core.engine.passes.quiet_infrastructures import Expected, Known, is_as
 from occopus_core.engine.passes.reconfiguring import Managed, ask_managers
 from occopus_core.engine.passes.replacing_outdated import with_outdated_due
+from occopus_core.engine.passes.withdrawn_addresses import with_withdrawn_addresses
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.dependees import closure
 from occopus_core.engine.planning.design import Design, InvalidDesignError
@@ -243,7 +244,7 @@ def decide_pass(
     commit_due: Callable[[], None] | None = None,
 ) -> Steps[Decided]:
     """The plan of a maintenance pass; nodes without a usable definition wait, and those that need instances of them."""
-    decided = yield from _decide(context, scope, situation, commit_due)
+    decided = yield from _decide(context, scope, works, situation, commit_due or _nothing)
     if decided.design is None:
         return decided
     loop, blueprints = context.resources.loop, decided.design.blueprints
@@ -252,7 +253,7 @@ def decide_pass(
 
 
 def _decide(
-    context: PassContext, scope: Scope, situation: Situation, commit_due: Callable[[], None] | None
+    context: PassContext, scope: Scope, works: Sequence[Work], situation: Situation, commit_due: Callable[[], None]
 ) -> Steps[Decided]:
     plan = decide(situation)
     if not plan.of(Verb.CREATE, Verb.REPLACE, Verb.RECONFIGURE) and not _unfinished(situation, plan):
@@ -263,8 +264,10 @@ def _decide(
         problem = f"{_FOR_A_DEFINITION}{error}"
         undefined = dict.fromkeys(situation.targets, f"waiting {problem}")
         return Decided(decide(dataclasses.replace(situation, undefined=undefined)), None, problem, undefined)
+    loop = context.resources.loop
+    situation = yield from with_withdrawn_addresses(loop, scope, design.graph, works, situation, commit_due)
     if not design.faulty:
-        return Decided(plan, design)
+        return Decided(decide(situation), design)
     waits = waiting_for_definitions(situation, design)
     if any(step.node_name in waits for step in plan.of(Verb.CREATE, Verb.REPLACE)):
         # Settings that differ may do so by the addresses of instances that are not made now.

@@ -122,7 +122,8 @@ class _Node:
             if not reason:
                 continue
             held = self._held(record, reason)
-            if held is None and len(replaced) + making[self._place(record)] >= budget:
+            full = len(replaced) + making[self._place(record)] >= budget
+            if held is None and full and not self._is_begun_in_vain(record):
                 text = f"{reason}; {budget} of {self.target} replaced at the same time"
                 held = Step(Verb.WAIT, self.name, text, record.node_id, Hold.BUDGET)
             if held is None:
@@ -139,6 +140,10 @@ class _Node:
     def _place(self, record: InstanceRecord) -> str:
         return self.situation.places.get(record.node_id, record.connection)
 
+    def _is_begun_in_vain(self, record: InstanceRecord) -> bool:
+        """True for an unfinished instance that would not fit: no service is lost with it, and it has not failed."""
+        return record.stage is not Stage.READY and record.node_id in self.situation.unfit
+
     def _fault(self, record: InstanceRecord) -> str:
         """Why the instance is to be replaced; empty if it is not."""
         unfit = self.situation.unfit.get(record.node_id, "")
@@ -147,7 +152,9 @@ class _Node:
         return unfit or fatal or self.situation.outdated.get(record.node_id, "")
 
     def _is_excused(self, record: InstanceRecord) -> bool:
-        """True if a node that the instance depends on is why it is replaced."""
+        """True if a node that the instance depends on is why it is replaced, or if it has not failed."""
+        if self._is_begun_in_vain(record):
+            return True
         if record.node_id in self.situation.ailments:
             return self.sickbay.follows_dependee(record)
         return record.node_id in self.situation.outdated
