@@ -61,10 +61,10 @@ def test_a_kept_instance_is_shown_until_it_passes_its_new_health_checks():
     view = _View()
     console = Console(file=io.StringIO(), width=120)
     live = Live(console=console)
-    view.told(Event(EventKind.NODE_RECHECKING, "i", "db", "aaaaaaaa", "ports"), live)
-    view.told(Event(EventKind.NODE_WAITING, "i", "db", "aaaaaaaa", "port 80 refused"), live)
+    view.handle(Event(EventKind.NODE_RECHECKING, "i", "db", "aaaaaaaa", "ports"), live)
+    view.handle(Event(EventKind.NODE_WAITING, "i", "db", "aaaaaaaa", "port 80 refused"), live)
     assert "db  aaaaaaaa  rechecking  0 s  port 80 refused" in shown(view)
-    view.told(Event(EventKind.NODE_RECHECKED, "i", "db", "aaaaaaaa"), live)
+    view.handle(Event(EventKind.NODE_RECHECKED, "i", "db", "aaaaaaaa"), live)
     assert "0 ready, 0 under way" in shown(view)
     assert console.file.getvalue().splitlines() == ["· node rechecked db aaaaaaaa"]
 

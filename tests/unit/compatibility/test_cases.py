@@ -177,8 +177,8 @@ def test_credentials_that_are_not_filled_in_are_reported_at_import(credentials, 
 @pytest.mark.parametrize(
     ("auth", "reason"),
     [
-        ("{type: voms, proxy: /tmp/x509}", "VOMS proxies no more"),
-        ("{proxy: /tmp/x509}", "VOMS proxies no more"),
+        ("{type: voms, proxy: /tmp/x509}", "OpenStack no longer supports VOMS proxies"),
+        ("{proxy: /tmp/x509}", "OpenStack no longer supports VOMS proxies"),
         ("{type: openid, url: x}", "OpenID providers are not supported"),
     ],
 )

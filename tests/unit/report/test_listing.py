@@ -126,7 +126,7 @@ def test_the_list_says_where_instances_are_missing_and_which_command_makes_them(
     text = "1 missing: occopus-maintain -i two makes it"
     lacking = summary("two", instances=2, counts=going, target=2)
     assert listed_table([lacking], 200).endswith(f"1/2 ready, 1 shutdown  3 d  -              {text}")
-    assert listed_lines([lacking]) == [f"two\tshop\tready\t2 instances\t{text}"]
+    assert listed_lines([lacking]) == [f"two\tshop\tready\t2 instances\t1/2 ready, 1 shutdown\t{text}"]
     for silent in (
         summary("two", instances=2, counts=going, target=1),
         summary("two", instances=2, counts=going, target=2, maintainer=MAINTAINER),
