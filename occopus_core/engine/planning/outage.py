@@ -118,12 +118,14 @@ class Sickbay:
         return ailment.source if ailment is not None else None
 
     def _is_ill(self, record: InstanceRecord) -> bool:
-        return self._source(record) is Source.CHECK
+        """True for an instance whose health checks fail. One that is to be removed counts as it was found before."""
+        return record.unhealthy_since is not None if record.condemned else self._source(record) is Source.CHECK
 
     def _excused(self, record: InstanceRecord) -> bool:
         """True if a dependee causes the failure: it fails too, or came back when the instance fell ill."""
         others = [other for name in self._needed(record) for other in self._by_node.get(name, ())]
-        return self._ailments[record.node_id].waits_for != "" or any(
+        ailment = self._ailments.get(record.node_id)
+        return (ailment is not None and ailment.waits_for != "") or any(
             other.node_id in self._ailments or _came_back(other, record) for other in others
         )
 
