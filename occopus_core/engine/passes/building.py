@@ -188,11 +188,12 @@ def build_leased(
     execution.links.update(places(context).links)  # a killed process may have left instances there
     made = (work for work in works if _is_made(work, design) and work.node_name not in steps.left)
     unfinished = [work for work in made if work.stage is not Stage.READY]
-    _adopt_definitions(runtime, design, unfinished)  # their health checks decide whether they become ready
+    # Rows of instances that a build has not made have their former definitions until it has succeeded.
+    _adopt_definitions(runtime, design, [work for work in unfinished if work.record.provisional])
     proved = {step.node_id for step in steps.steps if step.proved}
     kept = [work for work in works if work.node_id in proved]
-    for work in kept:
-        work.implementation = _adopted(design, work)  # its row has the former one until the build has succeeded
+    for work in [*unfinished, *kept]:  # their new health checks decide whether they are ready
+        work.implementation = _adopted(design, work)
     if not (yield from execution.create([*unfinished, *fresh], design.graph, kept)):
         context.refuse_if_abandoned()
         say_what_lacks(execution, record)

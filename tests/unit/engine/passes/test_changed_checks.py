@@ -9,11 +9,11 @@ import math
 import pytest
 
 from occopus_core.api import Verdict
-from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError
+from occopus_core.engine.passes.errors import AbandonedError, BuildError, InterruptedBuildError
 from occopus_core.engine.planning.plan import RECHECKED, Hold, Verb
 from occopus_core.events import EventKind
 from occopus_core.report.plans import lines_of, steps_of
-from occopus_core.store.records import ScaleKind, Setback
+from occopus_core.store.records import ScaleKind, Setback, Stage
 
 from ..conftest import infrastructure, interrupter, node
 from ..fakes import KilledError, Life, config_manager, health_checker
@@ -370,3 +370,39 @@ def test_back_off_by_former_checks_ends(running):
     define(running, "web", "new")
     running.build(DESCRIPTION)
     assert list(running.store.infrastructure("infra").setbacks) == ["db"]
+
+
+@pytest.fixture
+def begun(world, health):
+    """A web server, and a second one whose creation maintenance has only begun."""
+    define(world, "web", "old")
+    world.build(SCALABLE)
+    world.store.request_scaling("infra", "web", ScaleKind.SET, 2, "", world.clock.now())
+    with pytest.raises(AbandonedError):
+        interrupter(world, 1, {EventKind.NODE_CREATING}, times=2).maintain()
+    forget(world, health)
+    return world
+
+
+SCALABLE = infrastructure(node("web", min=1, max=5))
+
+
+def test_an_instance_under_way_has_the_new_check_when_the_build_has_succeeded(begun, health):
+    define(begun, "web", "new")
+    begun.build(SCALABLE)
+    assert "new" in health.values
+    assert checks_in_force(begun) == {"new"}
+    begun.assert_runs({"web": 2})
+
+
+def test_an_instance_under_way_has_its_former_check_after_a_build_that_failed(begun, health):
+    before = ids(begun)
+    define(begun, "web", "wrong")
+    failure(begun, SCALABLE)
+    assert checks_in_force(begun) == {"old"}
+    define(begun, "web", "old")
+    health.asked.clear()
+    begun.convergence().maintain()
+    assert set(health.values) == {"old"}
+    assert ids(begun) == before
+    assert all(record.stage is Stage.READY for record in begun.store.instances("infra"))
