@@ -59,10 +59,15 @@ def notes_of(runtime: Runtime) -> Notes:
 
 
 def detected_anew(record: InstanceRecord, now: float) -> InstanceRecord:
-    """The row of an instance with other health checks: one that is ill counts as ill since `now`, not since before."""
-    since = None if record.unhealthy_since is None else now
-    condition = record.condition if since is None else Condition.AILING
-    return dataclasses.replace(record, condition=condition, unhealthy_since=since, well_since=None, ill_seconds=0.0)
+    """The row of an instance with other health checks: one that is ill counts as ill since `now`, not since before.
+
+    One that is well has been well for as long as before: instances that depend on it count on that.
+    """
+    if record.unhealthy_since is None:
+        return dataclasses.replace(record, ill_seconds=0.0)
+    return dataclasses.replace(
+        record, condition=Condition.AILING, unhealthy_since=now, well_since=None, ill_seconds=0.0
+    )
 
 
 class Diagnosis:

@@ -233,3 +233,14 @@ def test_the_dependents_of_a_recovered_node_are_no_outage(system):
     system.get_well("web")
     system.look(30)
     assert not system.replaced()
+
+
+def test_a_dependent_has_its_whole_timeout_when_its_dependee_has_recovered_and_gets_another_check(system):
+    system.build("db", "app", edges=[("app", "db")], db={"timeout": 1000.0})
+    system.fall_ill("db", "app")
+    system.look(300)
+    system.get_well("db")
+    system.look(20)
+    system.world.define("db", implementations=[{"checks": {"fake": "other"}, "timeout": 1000.0}], boot_seconds=2)
+    system.world.build(infrastructure("db", "app", edges=[("app", "db")]))
+    assert system.until_replaced("app") == pytest.approx(TIMEOUT - 15, abs=6)
