@@ -146,6 +146,8 @@ class Diagnosis:
         them has no healthy instance does not count for the `timeout` of the instance.
         """
         self._needed = needed
+        for work in self._ready:
+            self._note(work, **_not_after(self._clock.now(), work.record))
         for work in sorted(self._ready, key=lambda work: len(needed.get(work.node_id, ()))):  # dependees first
             self._add(work, self._ailment(work, examined.get(work.node_id)))
         for work in self._starting:
@@ -286,6 +288,12 @@ class Diagnosis:
         if any(getattr(work.record, name) != value for name, value in changes.items()):
             work.record = dataclasses.replace(work.record, **changes)
             self._notes.put(work.record)
+
+
+def _not_after(now: float, record: InstanceRecord) -> dict[str, float]:
+    """The moments of a row that are later than `now`, because the system time was set back: each is `now`."""
+    moments = {name: getattr(record, name) for name in ("since", "well_since", "unhealthy_since")}
+    return {name: now for name, moment in moments.items() if moment is not None and moment > now}
 
 
 def _fails(examined: Outcome[Verdict] | None) -> bool:

@@ -244,3 +244,22 @@ def test_a_dependent_has_its_whole_timeout_when_its_dependee_has_recovered_and_g
     system.world.define("db", implementations=[{"checks": {"fake": "other"}, "timeout": 1000.0}], boot_seconds=2)
     system.world.build(infrastructure("db", "app", edges=[("app", "db")]))
     assert system.until_replaced("app") == pytest.approx(TIMEOUT - 15, abs=6)
+
+
+def test_a_dependee_that_is_ready_since_a_later_time_holds_up_no_dependent(system):
+    """The system time was set back."""
+    system.build("db", "app", edges=[("app", "db")])
+    (db,) = system.of("db")
+    system.world.rewrite(db, since=system.world.clock.now() + 86400, well_since=system.world.clock.now() + 86400)
+    system.fall_ill("app")
+    assert system.until_replaced("app") == A_TIMEOUT
+    assert system.replaced() == ["app"]
+
+
+def test_an_instance_that_is_ill_since_a_later_time_is_replaced_after_its_timeout(system):
+    system.build("app")
+    system.fall_ill("app")
+    system.look()
+    (app,) = system.of("app")
+    system.world.rewrite(app, unhealthy_since=system.world.clock.now() + 86400)
+    assert system.until_replaced("app") == A_TIMEOUT
