@@ -199,7 +199,8 @@ def build_leased(
         say_what_lacks(execution, record)
         yield from undo(context, execution, runtime, lease, record, design.graph, replacing)
     runtime.journal.flush()
-    _adopt_definitions(runtime, design, works)
+    held = {step.node_id for step in steps.of(Verb.WAIT) if step.hold is Hold.REPLACEMENT}
+    _adopt_definitions(runtime, design, [work for work in works if work.node_id not in held])
     _detect_anew(runtime, steps, works)
     runtime.journal.commit_with(
         lambda change: _finish(change, context, runtime, record, design, steps, works, replacing, end, own)

@@ -211,9 +211,12 @@ class _Node:
         return Step(Verb.KEEP, self.name, "", record.node_id)
 
     def _with_checks(self, step: Step) -> Step:
-        """The step of an instance that stays. One that is ill or configured again is not proved by new checks."""
+        """The step of an instance that stays. One that is ill or configured again is not proved by new checks.
+
+        One that is left to maintenance keeps its former checks.
+        """
         new = self.situation.checks.get(step.node_id)
-        if new is None:
+        if new is None or step.hold is Hold.REPLACEMENT:
             return step
         proved = new and step.verb is Verb.KEEP
         return replace(step, reason=RECHECKED if proved else step.reason, rechecked=True, proved=proved)

@@ -372,6 +372,23 @@ def test_back_off_by_former_checks_ends(running):
     assert list(running.store.infrastructure("infra").setbacks) == ["db"]
 
 
+@pytest.mark.parametrize("live", [True, False], ids=["reconfigured", "replaced"])
+def test_a_replacement_of_another_node_leaves_an_instance_that_differs_with_its_former_check(world, health, live):
+    """Maintenance is to configure or replace it, and so it has not passed the new check."""
+    world.install("config", "fake", config_manager()).live = live
+    config = {"type": "fake", "endpoint": "chef", "role": "a"}
+    define(world, "db")
+    define(world, "web", "old", config=config)
+    both = infrastructure("db", "web")
+    world.build(both)
+    forget(world, health)
+    health.ill["new"] = "ill"
+    define(world, "web", "new", config={**config, "role": "b"})
+    world.convergence().build(both, replaced=["db"])
+    assert checks_in_force(world) == {"old"}
+    assert not world.told(EventKind.NODE_RECHECKING)
+
+
 @pytest.fixture
 def begun(world, health):
     """A web server, and a second one whose creation maintenance has only begun."""
