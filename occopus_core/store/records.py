@@ -14,6 +14,9 @@ from occopus_core.descriptions.model import Implementation, Infrastructure, Node
 SHORTEST_BEGINNING = 6
 """The fewest characters of an id that identify its owner: fewer may become ambiguous."""
 
+UNKNOWN_REQUEST = "unknown"
+"""`InstanceRecord.rendered` of an instance of which it is unknown which of several requests the provider has taken."""
+
 _MADE = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -180,7 +183,10 @@ class InstanceRecord:
     outdated: tuple[str, ...] = ()
     """The nodes with instances that were made later and whose addresses its user data or settings lack."""
     rendered: str = ""
-    """Identifies its request with the addresses that it was made with; empty if unknown, or if it has no dependees."""
+    """Identifies its request with the addresses that it was made with; empty if it has no dependees, or none is known.
+
+    `UNKNOWN_REQUEST` where two processes may have asked for it with different addresses.
+    """
 
     @property
     def address(self) -> str:

@@ -26,6 +26,7 @@ from occopus_core.engine.planning.preparation import Prepared, Subject
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError
 from occopus_core.render import TemplateError
+from occopus_core.store.records import UNKNOWN_REQUEST
 
 UNREACHED_SECONDS = 10.0
 """How long an unreachable provider is tried again before another implementation takes over."""
@@ -158,8 +159,10 @@ class Creation:
             self._go_on(work, Outcome(error=outcome.error))
             return
         work.prepared, rendered = outcome.get()
-        if resumed and rendered != work.record.rendered:
-            rendered = ""  # the provider may have taken the request of the other process
+        if resumed and work.record.instance_id:
+            rendered = work.record.rendered  # the instance was made from the request of the other process
+        elif resumed and rendered != work.record.rendered:
+            rendered = UNKNOWN_REQUEST  # of two requests with one token the provider takes the first that arrives
         if rendered != work.record.rendered:
             self._runtime.journal.put(work.update(rendered=rendered))
         host_key = work.prepared.request.context.host_key

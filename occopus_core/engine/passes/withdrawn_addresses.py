@@ -33,8 +33,8 @@ def with_withdrawn_addresses(
     """The situation with the unfinished instances to replace, because addresses that they were made with go away.
 
     An instance stays where its request would be the same beside the instances that stay, whether or not it knows of
-    those that were made later. What cannot be rendered stays, and everything where rendering is cut off.
-    `implementation` returns an instance's implementation from now on.
+    those that were made later. One with an `UNKNOWN_REQUEST` is replaced. What cannot be rendered stays, and everything
+    where rendering is cut off. `implementation` returns an instance's implementation from now on.
     """
     unfinished = [one for one in works if one.record.rendered and one.stage not in (Stage.READY, Stage.DROPPING)]
     discovering = {node.name for node in scope.infrastructure.nodes if node.discovers}

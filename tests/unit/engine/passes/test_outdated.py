@@ -12,7 +12,7 @@ from occopus_core.engine.passes import outdated
 from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind
 from occopus_core.render import Allowance
-from occopus_core.store.records import ScaleKind, Stage
+from occopus_core.store.records import UNKNOWN_REQUEST, ScaleKind, Stage
 from occopus_core.testing.simcloud import inventory
 from occopus_core.testing.simcloud.inventory import digest
 
@@ -346,7 +346,7 @@ def test_an_update_records_the_nodes_that_it_keeps_with_former_addresses(proxied
     assert said(world) == [("proxy", "", LATER.format("web"))]
 
 
-@pytest.mark.parametrize(("before", "after"), [("now", "now"), ("then", ""), ("", "")])
+@pytest.mark.parametrize(("before", "after"), [("now", "now"), ("then", UNKNOWN_REQUEST), ("", UNKNOWN_REQUEST)])
 def test_it_is_unknown_with_which_addresses_a_killed_process_has_made_one(proxied, world, monkeypatch, before, after):
     """Unless they are those of now: of two requests with one token the provider takes the first that arrives."""
     monkeypatch.setattr(creation, "rendered_fingerprint", lambda _scope, _subject: "now")
