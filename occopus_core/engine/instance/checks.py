@@ -9,6 +9,7 @@ from typing import Any
 from occopus_core.api.errors import PermanentError
 from occopus_core.api.health import HealthChecker, Probe, Verdict
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.instance.left_questions import PATIENCE, LeftQuestions
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.error_text import text_of
@@ -18,9 +19,6 @@ from occopus_core.registry import PluginError
 
 SPACING = 0.05
 """Seconds in which probes for one checker are gathered into one call."""
-
-PATIENCE = 30.0
-"""Seconds for which a health checker is waited for: a check ends within about `Probe.timeout`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +41,38 @@ class _Question:
     probes: Sequence[Probe]
     asked_at: float
     """The time (monotonic)."""
+    silent_since: float
+    """The time (monotonic) since which there is no answer, also to earlier questions."""
     done: Callable[[Sequence[Outcome[Verdict]]], None] = lambda _outcomes: None
     outcomes: Sequence[Outcome[Verdict]] | None = None
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """The checker, and the node and the address of its first probe."""
+        return self.key, self.probes[0].node_id, self.probes[0].address
+
+    @property
+    def is_answered(self) -> bool:
+        return self.outcomes is not None
+
+    @property
+    def has_failed(self) -> bool:
+        return self.outcomes is not None and any(outcome.error is not None for outcome in self.outcomes)
 
     def settle(self, outcomes: Sequence[Outcome[Verdict]]) -> None:
         self.outcomes = outcomes
         self.done(outcomes)
 
 
-@dataclass(slots=True)
 class HealthChecks:
     """Calls the health checkers. Probes requested at about the same time share one call."""
 
-    loop: Loop
-    connections: Connections
-    _batches: dict[str, Batch[_Question, Sequence[Verdict]]] = field(default_factory=dict)
-    _left: dict[tuple[str, str, str], _Question] = field(default_factory=dict)
-    """By checker, node and address: the questions of examinations that went on without the answer."""
+    def __init__(self, loop: Loop, connections: Connections) -> None:
+        self.loop = loop
+        self.connections = connections
+        self._batches: dict[str, Batch[_Question, Sequence[Verdict]]] = {}
+        self._left: LeftQuestions[tuple[str, str, str], _Question] = LeftQuestions(loop.clock)
+        """By checker, node and address: those of examinations that went on without the answer."""
 
     def examine(
         self, targets: Sequence[CheckTarget], commit_due: Callable[[], None]
@@ -67,27 +80,22 @@ class HealthChecks:
         """One outcome for each node, by node id: that of the first checker, by key, whose check fails.
 
         If no check fails but a checker has failed, or has not answered for `PATIENCE` seconds, its `CheckerError`.
-        What is not answered is not asked again, and not waited for again.
+        What is not answered is asked again ever more seldom, and not waited for again.
         """
         late: list[bool] = []
         began = self.loop.clock.monotonic()
         questions = [self._ask_for(target, key) for target in targets for key in sorted(target.checks)]
-        waited_for = [question for question in questions if question.asked_at >= began]
+        waited_for = [question for question in questions if question.silent_since >= began]
         self.loop.after(PATIENCE, lambda: late.append(True))
         yield Waiting(commit_due, lambda: bool(late) or all(one.outcomes is not None for one in waited_for))
-        self._left = {place: question for place, question in self._left.items() if self._is_of_use(question)}
+        self._left.settle({question.place: question for question in questions})
         found: dict[str, Outcome[Verdict]] = {}
         for question in questions:
             (probe,), (outcome,) = question.probes, question.outcomes or (_silence(question.key),)
-            if question.outcomes is None:
-                self._left[question.key, probe.node_id, probe.address] = question
             known = found.setdefault(probe.node_id, outcome)
             if _gravity(outcome) > _gravity(known):
                 found[probe.node_id] = outcome
         return found
-
-    def _is_of_use(self, question: _Question) -> bool:
-        return question.outcomes is None or self.loop.clock.monotonic() - question.asked_at <= 2 * PATIENCE
 
     def probe(self, target: CheckTarget, key: str) -> Probe:
         """The probe of a node for one checker. Raises `DescriptionError` if its credentials are ambiguous."""
@@ -102,19 +110,22 @@ class HealthChecks:
 
     def ask(self, key: str, probes: Sequence[Probe], done: Callable[[Sequence[Outcome[Verdict]]], None]) -> None:
         """Call one checker; `done` gets one outcome for each probe."""
-        self._ask(_Question(key, probes, self.loop.clock.monotonic(), done))
+        now = self.loop.clock.monotonic()
+        self._ask(_Question(key, probes, now, now, done))
 
     def _ask_for(self, target: CheckTarget, key: str) -> _Question:
-        left = self._left.pop((key, target.node_id, target.address), None)
-        if left is not None and left.probes[0].value == target.checks[key] and self._is_of_use(left):
-            return left
-        now = self.loop.clock.monotonic()
+        place, now = (key, target.node_id, target.address), self.loop.clock.monotonic()
+        since, latest, usable = now, self._left.latest(place), self._left.usable(place)
+        if latest is not None and latest.probes[0].value == target.checks[key]:
+            if usable is not None:
+                return usable
+            since = self._left.silent_since(place)
         try:
             probe = self.probe(target, key)
         except DescriptionError as error:  # the credentials file has changed since
             unasked = Probe(target.node_id, target.address, target.checks[key])
-            return _Question(key, [unasked], now, outcomes=[Outcome(error=CheckerError(str(error)))])
-        return self._ask(_Question(key, [probe], now))
+            return _Question(key, [unasked], now, now, outcomes=[Outcome(error=CheckerError(str(error)))])
+        return self._ask(_Question(key, [probe], now, since))
 
     def _ask(self, question: _Question) -> _Question:
         key = question.key

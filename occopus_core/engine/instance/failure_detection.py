@@ -14,6 +14,7 @@ from occopus_core.api.resource import Instance, InstanceState
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.applicable import Applicable, Surroundings
 from occopus_core.engine.instance.checks import CheckTarget
+from occopus_core.engine.instance.observe import Observed
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.clock import Clock
@@ -71,7 +72,7 @@ def detected_anew(record: InstanceRecord, now: float) -> InstanceRecord:
 
 
 class Diagnosis:
-    """Finds the instances that are not well. `seen` has the providers' answers, by node id.
+    """Finds the instances that are not well, from the providers' answers in `observed`.
 
     Each is judged by the description that applies to it. `pause` is the time in seconds since the last observation.
     """
@@ -81,7 +82,7 @@ class Diagnosis:
         applicable: Applicable,
         clock: Clock,
         works: Sequence[Work],
-        seen: Mapping[str, Outcome[Instance]],
+        observed: Observed,
         pause: float,
         notes: Notes,
     ) -> None:
@@ -93,7 +94,7 @@ class Diagnosis:
         self._ready = [work for work in staying if work.stage is Stage.READY]
         self._ready_of: dict[bool, Mapping[str, Sequence[Work]]] = {}
         self._starting = [work for work in works if work.stage in _STARTING]
-        self._seen = seen
+        self._seen, self._hidden = observed.seen, observed.hidden
         self._pause = pause
         self._notes = notes
         self._unfit: dict[str, str] = {}
@@ -201,7 +202,7 @@ class Diagnosis:
             return dataclasses.replace(ailment, source=Source.PROVIDER) if stuck else ailment
         verdict = examined.value if examined is not None else None
         if verdict is not None and not verdict.healthy:
-            return self._ailing(work, verdict.reason) if work.node_id in self._seen else self._vanished(work)
+            return self._vanished(work) if work.node_id in self._hidden else self._ailing(work, verdict.reason)
         if examined is not None and examined.error is not None:
             return self._unknown(work, str(examined.error))
         if verdict is None and (instance is None or work.node_id in self._unfit):
@@ -230,7 +231,7 @@ class Diagnosis:
             self._note(work, addresses=instance.addresses)
 
     def _vanished(self, work: Work) -> Ailment:
-        """Neither its provider nor a health check finds it, or it is so young that the provider may not show it yet."""
+        """Neither its provider nor a health check finds it; it is so young that the provider may not show it yet."""
         reason = LOST[InstanceState.ABSENT]
         self._ill(work, reason, fatal=True)
         return Ailment(reason, fatal=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from occopus_core.api.errors import PermanentError, ProviderError, TransientError
 from occopus_core.api.resource import Instance, InstanceId, Owner, ResourceHandler
+from occopus_core.engine.instance.left_questions import PATIENCE, LeftQuestions
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.batch import Batch
 from occopus_core.engine.kernel.error_text import reason
@@ -21,9 +22,6 @@ T = TypeVar("T")
 
 TRIES = 5
 """How often a provider is asked before it counts as unreachable."""
-
-PATIENCE = 30.0
-"""Seconds for which the observation waits for the remaining providers after the first has answered."""
 
 TICK_PATIENCE = 10.0
 """Seconds for which a tick waits for providers. Without an answer in `PATIENCE` seconds, they count as silent."""
@@ -125,6 +123,8 @@ class _Question:
     ids: tuple[InstanceId, ...]
     asked_at: float
     """The time (monotonic)."""
+    silent_since: float
+    """The time (monotonic) since which there is no answer, also to earlier questions."""
     done: Callable[[Described], None]
     tries: int = 0
     is_left: bool = False
@@ -133,68 +133,93 @@ class _Question:
     """The error of the last try."""
     answer: Described | None = None
 
+    @property
+    def is_answered(self) -> bool:
+        return self.answer is not None
+
+    @property
+    def has_failed(self) -> bool:
+        return self.answer is not None and self.answer.error is not None
+
     def settle(self, answer: Described) -> None:
         self.answer = answer
         self.done(answer)
 
 
-@dataclass(slots=True)
+_Place = tuple[OpenConnection[ResourceHandler], tuple[InstanceId, ...]]
+"""A connection, and the instances that were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the providers say about instances."""
+
+    seen: Mapping[str, Outcome[Instance]]
+    """By node id: the instance, or the error of its provider."""
+    hidden: Collection[str]
+    """The node ids of those that are absent and so young that their provider may not show them yet."""
+
+
 class Observatory:
     """Asks for many instances at once; requests made in the same turn of the loop share one call."""
 
-    loop: Loop
-    _batches: dict[OpenConnection[ResourceHandler], Batch[_Question, Descriptions]] = field(default_factory=dict)
-    _left: dict[tuple[OpenConnection[ResourceHandler], tuple[InstanceId, ...]], _Question] = field(default_factory=dict)
-    """The questions of observations that went on without the answer, which the next one takes."""
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self._batches: dict[OpenConnection[ResourceHandler], Batch[_Question, Descriptions]] = {}
+        self._left: LeftQuestions[_Place, _Question] = LeftQuestions(loop.clock)
+        """Those of observations that went on without the answer."""
 
     def observe(
         self, works: Sequence[Work], commit_due: Callable[[], None], patience: float | None = None
-    ) -> Steps[Mapping[str, Outcome[Instance]]]:
-        """The present instances, by node id, without those that have no id or are too young to be visible.
+    ) -> Steps[Observed]:
+        """The present instances, without those that have no id.
 
-        The outcome of an instance whose provider fails is the error. A silent provider delays the others by at most
-        `PATIENCE` seconds, or `patience` seconds if given: then those whose provider may still answer in time are left
-        out. What is not answered is not asked again, and not waited for again.
+        A silent provider delays the others by at most `PATIENCE` seconds, and then its instances have an error. With
+        `patience`, all are waited for up to so many seconds, those left from earlier observations not at all;
+        instances whose provider may still answer in time are left out. Without it, every provider is asked anew.
         """
         by_link: dict[OpenConnection[ResourceHandler], list[Work]] = {}
         seen: dict[str, Outcome[Instance]] = {}
+        hidden: set[str] = set()
         for work in works:
             if work.link is not None and work.record.instance_id is not None:
                 by_link.setdefault(work.link, []).append(work)
             elif work.unreachable:
                 seen[work.node_id] = Outcome(error=PermanentError(work.unreachable))
         began = self.loop.clock.monotonic()
-        questions = {link: self._question(link, _ids(asked)) for link, asked in by_link.items()}
-        waited_for = [one for one in questions.values() if patience is None or one.asked_at >= began]
+        questions = {link: self._question(link, _ids(asked), patience) for link, asked in by_link.items()}
+        waited_for = [one for one in questions.values() if patience is None or one.silent_since >= began]
         yield from self._answers(waited_for, commit_due, patience)
+        self._left.settle({(link, question.ids): question for link, question in questions.items()})
         for link, question in questions.items():
-            waited, answer = self.loop.clock.monotonic() - question.asked_at, question.answer or question.last
-            question.is_left = question.answer is None
+            question.is_left, answer = not question.is_answered, question.answer or question.last
             if answer is None:
-                self._leave(link, question)
-                if patience is not None and waited < PATIENCE:
+                if patience is not None and self.loop.clock.monotonic() - question.silent_since < PATIENCE:
                     continue
                 silence = f"{by_link[link][0].implementation.label} has not answered for {PATIENCE:g} s"
                 answer = Outcome(error=TransientError(silence))
-            seen.update(self._seen(link, by_link[link], answer, waited))
-        return seen
+            hidden.update(self._hidden(link, by_link[link], question, answer))
+            for work, id in zip(by_link[link], question.ids, strict=True):
+                if work.node_id not in hidden:
+                    seen[work.node_id] = of_one(answer, id)
+        return Observed(seen, hidden)
 
-    def _question(self, link: OpenConnection[ResourceHandler], ids: Sequence[InstanceId]) -> _Question:
-        """A new question, or the one that an earlier observation left, unless its answer is old by now."""
-        left = self._left.pop((link, tuple(ids)), None)
-        return left if left is not None and self._is_of_use(left) else self._ask(link, self._new_question(ids))
-
-    def _leave(self, link: OpenConnection[ResourceHandler], question: _Question) -> None:
-        self._left = {key: each for key, each in self._left.items() if self._is_of_use(each)}
-        self._left[link, question.ids] = question
-
-    def _is_of_use(self, question: _Question) -> bool:
-        return question.answer is None or self.loop.clock.monotonic() - question.asked_at <= 2 * PATIENCE
+    def _question(
+        self, link: OpenConnection[ResourceHandler], ids: Sequence[InstanceId], patience: float | None
+    ) -> _Question:
+        """A new question; with `patience`, the one that an earlier observation left, as long as it is of use."""
+        place = link, tuple(ids)
+        left = self._left.usable(place) if patience is not None else None
+        return left or self._ask(link, self._new_question(ids, silent_since=self._left.silent_since(place)))
 
     def _new_question(
-        self, ids: Sequence[InstanceId], done: Callable[[Described], None] = lambda _outcome: None
+        self,
+        ids: Sequence[InstanceId],
+        done: Callable[[Described], None] = lambda _outcome: None,
+        silent_since: float | None = None,
     ) -> _Question:
-        return _Question(tuple(ids), self.loop.clock.monotonic(), done)
+        now = self.loop.clock.monotonic()
+        return _Question(tuple(ids), now, now if silent_since is None else silent_since, done)
 
     def _answers(
         self, questions: Sequence[_Question], commit_due: Callable[[], None], patience: float | None
@@ -217,24 +242,17 @@ class Observatory:
 
         yield Waiting(commit_due, over)
 
-    def _seen(
-        self,
-        link: OpenConnection[ResourceHandler],
-        works: Sequence[Work],
-        answer: Described,
-        age: float,
-    ) -> Mapping[str, Outcome[Instance]]:
-        """What an answer says about each instance; the question was asked `age` seconds ago."""
-        if answer.error is not None:
-            return {work.node_id: Outcome(error=answer.error) for work in works}
-        instances, asked_at = answer.get(), self.loop.clock.now() - age
-        seen = {}
-        for work, id in zip(works, _ids(works), strict=True):
-            young = asked_at - work.record.created_at <= link.plugin.consistency_window
-            instance = instances[id].value
-            if not (young and instance is not None and instance.may_be_hidden):
-                seen[work.node_id] = instances[id]
-        return seen
+    def _hidden(
+        self, link: OpenConnection[ResourceHandler], works: Sequence[Work], question: _Question, answer: Described
+    ) -> Collection[str]:
+        """The node ids of instances that may exist although the answer says that they do not."""
+        asked_at = self.loop.clock.now() - (self.loop.clock.monotonic() - question.asked_at)
+        young = (
+            (work.node_id, of_one(answer, id).value)
+            for work, id in zip(works, question.ids, strict=True)
+            if asked_at - work.record.created_at <= link.plugin.consistency_window
+        )
+        return {node_id for node_id, instance in young if instance is not None and instance.may_be_hidden}
 
     def ask(
         self, link: OpenConnection[ResourceHandler], ids: Sequence[InstanceId], done: Callable[[Described], None]

@@ -12,7 +12,7 @@ from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.applicable import Applicable
 from occopus_core.engine.instance.checks import CheckTarget
 from occopus_core.engine.instance.failure_detection import Diagnosis, Notes
-from occopus_core.engine.instance.observe import TICK_PATIENCE
+from occopus_core.engine.instance.observe import TICK_PATIENCE, Observed
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.kernel.open_connection import OpenConnection
@@ -47,6 +47,8 @@ class Survey:
     """By node name: all nodes it depends on, directly or indirectly; empty if all instances are well."""
     targets: Sequence[CheckTarget] = ()
     """The targets of the health checks."""
+    hidden: Collection[str] = ()
+    """The node ids of instances that their provider may not show yet."""
 
 
 def survey(
@@ -76,10 +78,10 @@ def survey(
         and (work.stage is Stage.READY or not is_under_way(work))
     ]
     if answered is None:
-        seen = yield from context.resources.observatory.observe(present, commit_due, patience)
+        observed = yield from context.resources.observatory.observe(present, commit_due, patience)
     else:
-        seen = answered.seen
-    diagnosis = Diagnosis(applicable, context.resources.loop.clock, works, seen, pause, notes)
+        observed = Observed(answered.seen, answered.hidden)
+    diagnosis = Diagnosis(applicable, context.resources.loop.clock, works, observed, pause, notes)
     targets = yield from diagnosis.targets(context.resources.loop)
     if answered is None:
         examined = yield from context.resources.checks.examine(targets, commit_due)
@@ -95,7 +97,7 @@ def survey(
     ailments = diagnosis.ailments(examined, needed)
     asked = [work for work in works if not is_under_way(work)]
     managed = yield from ask_managers(context.resources.loop, applicable.in_force, asked, commit_due, notes)
-    return Survey(seen, examined, ailments, managed, dependees, targets)
+    return Survey(observed.seen, examined, ailments, managed, dependees, targets, observed.hidden)
 
 
 def tick_patience(context: PassContext) -> float | None:

@@ -57,7 +57,7 @@ def late(loop):
 
 def observe(loop, *works):
     began = loop.clock.monotonic()
-    seen = loop.run(Observatory(loop).observe(works, lambda: None))
+    seen = loop.run(Observatory(loop).observe(works, lambda: None)).seen
     return seen, loop.clock.monotonic() - began
 
 
