@@ -22,7 +22,7 @@ from occopus_core.engine.instance.lifecycle import GRACE, RULES, AtEnd, Lifecycl
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
 from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.readiness import Readiness
-from occopus_core.engine.instance.recheck import Recheck
+from occopus_core.engine.instance.recheck import Recheck, independent
 from occopus_core.engine.instance.reconfiguration import Reconfiguration
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.shutdown import Shutdown
@@ -135,16 +135,20 @@ class Execution:
     def create(self, works: Iterable[Work], graph: Graph, kept: Collection[Work] = ()) -> Steps[bool]:
         """Create these instances, each as soon as its dependencies are ready. Returns False after a failure.
 
-        The ready instances `kept` are proved by their new health checks when what they depend on is ready; no
-        creation waits for them.
+        The ready instances `kept` are proved by their new health checks when what they depend on is ready. No creation
+        waits for them, unless former instances may have to be deleted first: a proof that fails does not undo that.
         """
         self._graph = graph
-        if self.interrupted:
-            return False
+        works = [*works]
+        apart = independent(kept, works, graph) if self._former_first.may_delete() else []
+        rest = [work for work in kept if work not in apart]
         self._recheck.expect(kept)
-        self._creating.add(works, graph.order, graph.dependees)
-        self._creating.add(kept, graph.order, graph.dependees)
-        yield from self.run(lambda: self._creating.finished or bool(self.problems or self.interrupted))
+        for groups in [[apart], [works, rest]] if apart else [[works, rest]]:
+            if self.problems or self.interrupted:
+                return False
+            for group in groups:
+                self._creating.add(group, graph.order, graph.dependees)
+            yield from self.run(lambda: self._creating.finished or bool(self.problems or self.interrupted))
         return not self.problems and not self.interrupted
 
     def mend(self, orders: Orders) -> None:

@@ -51,6 +51,10 @@ class FormerFirst:
         """Begin nothing more."""
         self._stopped = True
 
+    def may_delete(self) -> bool:
+        """True if an instance that is to go may hold what a new one needs."""
+        return any(map(_may_hold, self._works()))
+
     def before(self, work: Work, subject: Subject, begin: Callable[[], None]) -> None:
         """Call `begin` at once where no instance that is to go may be in its way, otherwise when all those are gone.
 
@@ -133,9 +137,13 @@ class FormerFirst:
 
 
 def _may_be_in_the_way(former: Work, work: Work) -> bool:
-    if former is work or not former.dropping or former.stage is Stage.RESERVED or former.claims == frozenset():
+    if former is work or not _may_hold(former):
         return False
     return former.node_name != work.node_name or former.record.position == work.record.position
+
+
+def _may_hold(former: Work) -> bool:
+    return former.dropping and former.stage is not Stage.RESERVED and former.claims != frozenset()
 
 
 def _common(former: Work, work: Work, needed: Claims) -> Claims:

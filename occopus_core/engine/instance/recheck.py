@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.instance.lifecycle import Lifecycle, phase_of
 from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.proving import Proving
@@ -14,7 +15,14 @@ from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Proof, Work
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome
+from occopus_core.engine.planning.dependees import closure
 from occopus_core.events import EventKind
+
+
+def independent(kept: Iterable[Work], made: Iterable[Work], graph: Graph) -> list[Work]:
+    """Those of the instances `kept` that can be proved before others are `made`: they depend on no nodes of these."""
+    needed, names = closure(graph), {work.node_name for work in made}
+    return [work for work in kept if names.isdisjoint(needed.get(work.node_name, ()))]
 
 
 class Recheck:

@@ -390,6 +390,50 @@ def test_a_replacement_of_another_node_leaves_an_instance_that_differs_with_its_
 
 
 @pytest.fixture
+def exclusive(world, health):
+    """A database that holds a port, so that it is deleted before another one is created, and a web server."""
+    define(world, "db", resource={"port": "5432"})
+    define(world, "web", "old")
+
+    def begin(*edges):
+        described = infrastructure("db", "web", edges=edges)
+        world.build(described)
+        forget(world, health)
+        world.store.request_scaling("infra", "db", ScaleKind.REPLACE, 0, "", world.clock.now())
+        return world
+
+    return begin
+
+
+def test_no_former_instance_is_deleted_first_where_the_proof_of_another_one_fails(exclusive):
+    world = exclusive()
+    before = ids(world)
+    define(world, "web", "wrong")
+    with pytest.raises(BuildError, match="port wrong refused"):
+        world.convergence().maintain()
+    assert ids(world) == before
+    assert world.calls("delete") == 0
+
+
+def test_a_former_instance_is_deleted_first_when_the_others_are_proved(exclusive):
+    world = exclusive()
+    define(world, "web", "new")
+    world.convergence().maintain()
+    told = [(event.kind, event.node_name) for event in world.events]
+    assert told.index((EventKind.NODE_RECHECKED, "web")) < told.index((EventKind.NODE_DROPPING, "db"))
+    world.assert_runs({"db": 1, "web": 1})
+
+
+def test_what_depends_on_the_new_instance_is_proved_afterwards(exclusive):
+    world = exclusive(("web", "db"))
+    define(world, "web", "new")
+    world.convergence().maintain()
+    told = [(event.kind, event.node_name) for event in world.events]
+    assert told.index((EventKind.NODE_READY, "db")) < told.index((EventKind.NODE_RECHECKED, "web"))
+    world.assert_runs({"db": 1, "web": 1})
+
+
+@pytest.fixture
 def begun(world, health):
     """A web server, and a second one whose creation maintenance has only begun."""
     define(world, "web", "old")
