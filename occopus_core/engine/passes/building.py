@@ -24,7 +24,9 @@ from occopus_core.engine.passes.destroying import places
 from occopus_core.engine.passes.errors import BusyError, UnconfiguredError, UnconfirmedError
 from occopus_core.engine.passes.former_first import with_former_first
 from occopus_core.engine.passes.life_time import first_life_time, move_end, refuse_past_end
+from occopus_core.engine.passes.needs_of_followers import amend_with_needs, unconfigured
 from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
+from occopus_core.engine.passes.reconfiguring import Amended
 from occopus_core.engine.passes.replacing_outdated import amend_build
 from occopus_core.engine.passes.survey import survey, waiting_for_definitions
 from occopus_core.engine.passes.undoing import say_what_lacks, undo
@@ -355,9 +357,9 @@ def plan_build(
 ) -> Steps[Plan]:
     """The plan of a build: instances that do not fit the description or have failed are replaced at once.
 
-    A requested replacement leaves other nodes to maintenance, see `Replacing.left`. Raises `ProviderError` if the
+    A requested replacement leaves other nodes to maintenance, see `amend_with_needs`. Raises `ProviderError` if the
     provider of a node that is not left does not answer, and `InvalidDesignError` if a node cannot be made: it has no
-    usable definition, or needs what another instance has.
+    usable definition, needs what another instance has, or cannot be configured.
     """
     applicable = context.applicable(record)
     found = yield from survey(context, applicable, works, commit_due, notes)
@@ -367,23 +369,27 @@ def plan_build(
     now = context.resources.loop.clock.now()
     situation = Situation(targets, records, now, found.ailments, unfit, ordered=True)
     settled = same_description(record.description, design.scope.infrastructure)
-    left = replacing.left(situation, design.graph, settled=settled)
-    for work in works:
-        if work.node_name not in left.nodes and work.node_id in found.seen:
-            found.seen[work.node_id].get()
-    situation = dataclasses.replace(situation, left=left)
     loop = context.resources.loop
-    situation = yield from amend_build(
-        loop, design.scope, design.graph, works, situation, lambda work: _adopted(design, work), commit_due
-    )
+
+    def amended_beside(situation: Situation) -> Steps[Amended]:
+        for work in works:
+            if work.node_name not in situation.left.nodes and work.node_id in found.seen:
+                found.seen[work.node_id].get()
+        return amend_build(
+            loop, design.scope, design.graph, works, situation, lambda work: _adopted(design, work), commit_due
+        )
+
+    amended = yield from amend_with_needs(design.graph, works, situation, replacing, amended_beside, settled=settled)
+    situation = amended.situation
     situation = yield from with_changed_checks(
         loop, applicable, design.scope, works, situation, lambda work: _adopted(design, work), commit_due
     )
     waiting = waiting_for_definitions(situation, design)
     steps = decide(dataclasses.replace(situation, undefined=waiting))
     steps = yield from with_former_first(loop, design.scope, applicable, works, steps, design.blueprints, commit_due)
-    stuck = [text for name, text in steps.held(Hold.DEFINITION).items() if name not in left.nodes]
+    stuck = [text for name, text in steps.held(Hold.DEFINITION).items() if name not in situation.left.nodes]
     stuck += [f"node '{name}': {text}" for name, text in steps.held(Hold.TAKEN).items()]
+    stuck += unconfigured(works, amended)
     if stuck:
         raise InvalidDesignError(list(dict.fromkeys(stuck)))
     return steps

@@ -11,7 +11,7 @@ from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Loop, Steps
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.outdated import find_outdated
-from occopus_core.engine.passes.reconfiguring import amend
+from occopus_core.engine.passes.reconfiguring import Amended, amend
 from occopus_core.engine.passes.withdrawn_addresses import with_withdrawn_addresses
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.dependees import closure
@@ -28,7 +28,7 @@ def amend_build(
     situation: Situation,
     implementation: Callable[[Work], Implementation],
     commit_due: Callable[[], None],
-) -> Steps[Situation]:
+) -> Steps[Amended]:
     """The situation of a build, with instances to reconfigure, and outdated ones to replace: see `amend`.
 
     Unfinished ones are outdated by addresses that they were made with, see `with_withdrawn_addresses`. An instance that
@@ -39,9 +39,10 @@ def amend_build(
         situation = yield from with_withdrawn_addresses(
             loop, scope, graph, works, situation, commit_due, implementation
         )
-        situation = (yield from amend(loop, scope, works, situation, commit_due, None, implementation)).situation
+        amended = yield from amend(loop, scope, works, situation, commit_due, None, implementation)
+        situation = amended.situation
         if not names:
-            return situation
+            return amended
         lacks = yield from find_outdated(loop, scope, graph, works, decide(situation), implementation, commit_due)
         found = {
             work.node_id: lacks[work.node_id].reason
@@ -50,7 +51,7 @@ def amend_build(
             if work.node_id in lacks and lacks[work.node_id].names and work.node_id not in situation.outdated
         }
         if not found:
-            return situation
+            return amended
         situation = dataclasses.replace(situation, outdated={**situation.outdated, **found})
 
 

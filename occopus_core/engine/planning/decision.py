@@ -19,10 +19,15 @@ HEAL_SHARE = 0.2
 class Left:
     """What a requested replacement of other nodes leaves to maintenance, by node name."""
 
-    nodes: Collection[str] = ()
+    nodes: frozenset[str] = frozenset()
     """No instances of these are made or replaced."""
-    settings: Collection[str] = ()
+    settings: frozenset[str] = frozenset()
     """Of these nodes: no instances get another configuration either, because nothing changes for them."""
+
+    @property
+    def followers(self) -> frozenset[str]:
+        """Nodes that get another configuration where one that they depend on changes."""
+        return self.nodes - self.settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,12 +48,12 @@ class Replacing:
                 found[one.node_id] = "its definition or its variables have changed"
         return found
 
-    def left(self, situation: Situation, graph: Graph, *, settled: bool) -> Left:
+    def left(self, situation: Situation, graph: Graph, needing: Collection[str] = (), *, settled: bool) -> Left:
         """What is left to maintenance: nothing, unless the build replaces nodes under a description that is in force.
 
         It works on the nodes that it replaces, on those with unfit or provisional instances, and on each node that one
-        of these depends on and that has no usable instance. Nodes that depend on these are reconfigured. `settled` is
-        true where the description is in force.
+        of these, or of `needing`, depends on and that has no usable instance. Nodes that depend on these are
+        reconfigured. `settled` is true where the description is in force.
         """
         if not (self.alone or (settled and self.named)):
             return Left()
@@ -67,7 +67,7 @@ class Replacing:
             if fit and record.stage is Stage.READY and not record.condemned:
                 usable.add(record.node_name)
         for name in reversed(graph.order):
-            if name in concerned:
+            if name in concerned or name in needing:
                 wanted = (each for each in graph.dependees(name) if situation.targets.get(each))
                 concerned.update(each for each in wanted if each not in usable)
         followers = set(concerned)
