@@ -70,11 +70,15 @@ def _with_taken(
     connections = {claim.connection for found in ways.values() for way in found for claim in way}
     if not connections:
         return plan
-    taken, staying = Taken(), plan.staying
+    taken = Taken()
     present = {work.node_id: work for work in works}
-    for work in works:
-        if work.node_id in staying and work.record.connection in connections:
+    staying = [work for work in works if work.node_id in plan.staying]
+    for work in staying:
+        if work.record.connection in connections:
             taken.add(work.node_name, held_by(work, "unshared") or frozenset())
+    for name in [work.node_name for work in staying if work.stage is Stage.RESERVED]:
+        if name in blueprints:  # it takes what a new one needs
+            taken.take(name, ways.get(name) or of_new.ways(blueprints[name]))
     steps = []
     for step in plan.steps:
         why = taken.take(step.node_name, ways.get(step.node_name, ())) if step.verb in _NEW else ""

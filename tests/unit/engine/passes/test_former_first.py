@@ -13,10 +13,11 @@ from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError,
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.engine.planning.plan import Hold, Verb
 from occopus_core.events import EventKind
-from occopus_core.store.records import ScaleKind
+from occopus_core.store.records import ScaleKind, Stage
 
 from ..conftest import World, infrastructure, interrupter, node, userdata
 from ..fakes import KilledError, Life
+from .test_maintenance_loop import Keeper
 
 PORT = {"port": "{{ variables.port }}", "image": "v{{ variables.version }}", "boot_seconds": 2, "delete_seconds": 3}
 HELD = "(it is deleted first: it holds the port 8000)"
@@ -402,6 +403,33 @@ def test_scaling_beyond_what_can_be_waits_with_the_reason(world):
     world.store.request_scaling("infra", "proxy", ScaleKind.SET, 1, "", world.clock.now())
     assert world.convergence().maintain().undone == ()
     assert world.store.infrastructure("infra").undefined == {}
+
+
+def test_scaling_waits_while_the_first_instance_is_only_reserved(world):
+    """It waits for another node, and will take the port."""
+    world.define("db", boot_seconds=100)
+    world.define("proxy", port="8000")
+    world.build(infrastructure("db", node("proxy", max=3), edges=[("proxy", "db")]))
+    world.clock.time += 600
+    world.events.clear()
+    for one in world.live():
+        world.cloud.change(one["id"], "lose")
+    seen = []
+
+    def ask():
+        (row,) = [one for one in world.store.instances("infra") if one.node_name == "proxy"]
+        seen.append(row.stage)
+        world.store.request_scaling("infra", "proxy", ScaleKind.SET, 2, "", world.clock.now())
+
+    keeper = Keeper(world, interval=10.0)
+    keeper.rounds.attach("infra")
+    keeper.after(40, ask)
+    keeper.run(200)
+    assert seen == [Stage.RESERVED]
+    assert world.told(EventKind.NODE_FAILED) == []
+    world.assert_runs({"db": 1, "proxy": 1})
+    held = world.store.infrastructure("infra").undefined["proxy"]
+    assert held.startswith("2 wanted, 1 there; only one of its instances can have the port 8000: ")
 
 
 def test_a_build_of_as_many_as_were_asked_for_is_refused(world):
