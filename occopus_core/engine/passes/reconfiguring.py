@@ -30,7 +30,7 @@ from occopus_core.store.records import InstanceRecord, Stage
 PATIENCE = 10.0
 """Seconds for which the observation of ready instances waits for a manager."""
 
-_NEW = (Address("the address of an instance that is to be made"),)
+_NEW = "the address of an instance that is to be made"
 
 Managed = Mapping[str, Outcome[ConfigStatus]]
 """The status from each manager, by node id."""
@@ -242,9 +242,9 @@ def foreseen_neighbours(scope: Scope, works: Sequence[Work], plan: Plan) -> Neig
     return Neighbours(nodes, scope.infrastructure.dependencies, lambda: everyone)
 
 
-def with_placeholder_addresses(work: Work) -> Work:
+def with_placeholder_addresses(work: Work, address: str = _NEW) -> Work:
     """The same instance with the addresses of one that is to be made."""
-    return dataclasses.replace(work, record=dataclasses.replace(work.record, addresses=_NEW))
+    return dataclasses.replace(work, record=dataclasses.replace(work.record, addresses=(Address(address),)))
 
 
 def _newcomer(node_name: str, position: int, number: int, works: Sequence[Work]) -> Work:
@@ -260,7 +260,7 @@ def _newcomer(node_name: str, position: int, number: int, works: Sequence[Work])
         stage=Stage.RESERVED,
         since=0.0,
         created_at=0.0,
-        addresses=_NEW,
+        addresses=(Address(_NEW),),
     )
     return Work(record, works[0].implementation)
 

@@ -16,7 +16,7 @@ from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.rehearsal import rehearsal_allowance
 from occopus_core.render import CutOffError
-from occopus_core.store.records import Stage
+from occopus_core.store.records import UNKNOWN_REQUEST, Stage
 
 _WITHDRAWN = "it is not ready yet, and was made with addresses of {0} that others take the place of"
 
@@ -33,8 +33,9 @@ def with_withdrawn_addresses(
     """The situation with the unfinished instances to replace, because addresses that they were made with go away.
 
     An instance stays where its request would be the same beside the instances that stay, whether or not it knows of
-    those that were made later. One with an `UNKNOWN_REQUEST` is replaced. What cannot be rendered stays, and everything
-    where rendering is cut off. `implementation` returns an instance's implementation from now on.
+    those that were made later. One with an `UNKNOWN_REQUEST` is replaced if that has addresses. What cannot
+    be rendered stays, and everything where rendering is cut off. `implementation` returns an instance's implementation
+    from now on.
     """
     unfinished = [one for one in works if one.record.rendered and one.stage not in (Stage.READY, Stage.DROPPING)]
     discovering = {node.name for node in scope.infrastructure.nodes if node.discovers}
@@ -90,8 +91,19 @@ class _Finder:
         return found
 
     def _differs(self, work: Work) -> bool:
+        if work.record.rendered == UNKNOWN_REQUEST:
+            return self._has_addresses(work)
         rendered = [self._rendered(work, others) for others in self._possible(work)]
         return work.record.rendered not in rendered and "" not in rendered
+
+    def _has_addresses(self, work: Work) -> bool:
+        """True if its request depends on the addresses of others."""
+        one, other = (
+            [with_placeholder_addresses(each, address) for each in self._foreseen.works()]
+            for address in ("one", "other")
+        )
+        rendered = {self._rendered(work, one), self._rendered(work, other)}
+        return len(rendered) > 1 and "" not in rendered
 
     def _possible(self, work: Work) -> Iterator[list[Work]]:
         """The instances that it may have been made beside, of those that stay; placeholders where a node has none."""
