@@ -173,7 +173,10 @@ class InstanceRecord:
     unhealthy_since: float | None = None
     """Since when a node that was ready is not well, without short recoveries; None while it is well."""
     well_since: float | None = None
-    """When it recovered last; None if it has not."""
+    """When it recovered last; None if it has not.
+
+    While it is not well: since when it was before, or `unhealthy_since` where that is not known.
+    """
     ill_seconds: float = 0.0
     """How long it was not well before it recovered last. If it soon falls ill again, this time counts too."""
     condemned: bool = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,9 +65,7 @@ def detected_anew(record: InstanceRecord, now: float) -> InstanceRecord:
     """
     if record.unhealthy_since is None:
         return dataclasses.replace(record, ill_seconds=0.0)
-    return dataclasses.replace(
-        record, condition=Condition.AILING, unhealthy_since=now, well_since=None, ill_seconds=0.0
-    )
+    return dataclasses.replace(record, condition=Condition.AILING, unhealthy_since=now, well_since=now, ill_seconds=0.0)
 
 
 class Diagnosis:
@@ -164,8 +161,10 @@ class Diagnosis:
         """The state of the nodes that it depends on."""
         key = (work.node_name, work.record.provisional)
         if key not in self._supports:
-            healthy = functools.partial(self._healthy, self._ready_around(work))
-            self._supports[key] = support(self._needed.get(work.node_id, ()), healthy)
+            around = self._ready_around(work)
+            self._supports[key] = support(
+                self._needed.get(work.node_id, ()), lambda name: [each.record for each in around.get(name, ())]
+            )
         return self._supports[key]
 
     def _ready_around(self, work: Work) -> Mapping[str, Sequence[Work]]:
@@ -178,9 +177,6 @@ class Diagnosis:
                     found.setdefault(each.node_name, []).append(each)
             self._ready_of[made] = found
         return self._ready_of[made]
-
-    def _healthy(self, ready: Mapping[str, Sequence[Work]], node_name: str) -> list[InstanceRecord]:
-        return [work.record for work in ready.get(node_name, ()) if work.node_id not in self._found]
 
     def _lost(self, work: Work) -> Ailment | None:
         """The problem of an instance that never became ready."""
@@ -279,7 +275,8 @@ class Diagnosis:
         """Health unknown: keep the last state, and do not count the time without an observation."""
         since = work.record.unhealthy_since
         if since is not None:
-            self._note(work, unhealthy_since=min(since + self._pause, self._clock.now()))
+            later = min(since + self._pause, self._clock.now())
+            self._note(work, unhealthy_since=later, well_since=later)  # it was not well until then
             return Ailment(work.record.reason, fatal=False)
         if reason:
             self._note(work, condition=Condition.UNKNOWN, reason=reason)

@@ -22,19 +22,35 @@ class Support:
     """Since when all of them are healthy (seconds since 1970)."""
 
 
-def support(needed: Iterable[str], healthy: Callable[[str], Collection[InstanceRecord]]) -> Support:
-    """The state of the nodes `needed`. `healthy` returns the ready instances of a node that are well."""
+def support(needed: Iterable[str], ready: Callable[[str], Collection[InstanceRecord]]) -> Support:
+    """The state of the nodes `needed`. `ready` returns the ready instances of a node."""
     latest = Support()
     for name in needed:
-        moments = [_healthy_since(record) for record in healthy(name)]
-        if not moments:
+        since = _healthy_since(ready(name))
+        if since is None:
             return Support(down=name)
-        if min(moments) > latest.since:
-            latest = Support(recovered=name, since=min(moments))
+        if since > latest.since:
+            latest = Support(recovered=name, since=since)
     return latest
 
 
-def _healthy_since(record: InstanceRecord) -> float:
+def _healthy_since(records: Collection[InstanceRecord]) -> float | None:
+    """Since when one of these was well at any time, as far as their rows say; None if none is well.
+
+    Of one that is ill, only the last time in which it was well is known.
+    """
+    moments = [_well_since(one) for one in records if one.unhealthy_since is None]
+    if not moments:
+        return None
+    since = min(moments)
+    former = [(one.unhealthy_since, _well_since(one)) for one in records if one.unhealthy_since is not None]
+    for fell_ill, well_since in sorted(former, reverse=True):
+        if fell_ill >= since:
+            since = min(since, well_since)
+    return since
+
+
+def _well_since(record: InstanceRecord) -> float:
     return record.since if record.well_since is None else max(record.since, record.well_since)
 
 

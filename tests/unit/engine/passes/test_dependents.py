@@ -263,3 +263,27 @@ def test_an_instance_that_is_ill_since_a_later_time_is_replaced_after_its_timeou
     (app,) = system.of("app")
     system.world.rewrite(app, unhealthy_since=system.world.clock.now() + 86400)
     assert system.until_replaced("app") == A_TIMEOUT
+
+
+def test_a_node_of_which_one_instance_is_well_at_any_time_holds_up_no_dependent(system):
+    system.build(node("db", min=2), "app", edges=[("app", "db")], db={"timeout": 1000.0})
+    first, second = system.of("db")
+    system.sick[second.address] = "db fails"
+    system.look(100)
+    system.fall_ill("app")
+    system.look(10)
+    system.sick.pop(second.address)
+    system.look(20)
+    system.sick[first.address] = "db fails"
+    assert system.until_replaced("app") == pytest.approx(TIMEOUT - 25, abs=6)
+
+
+def test_an_instance_that_was_ill_by_former_checks_was_not_well_until_they_changed(system):
+    described = infrastructure(node("db", min=2), "app", edges=[("app", "db")])
+    system.build(node("db", min=2), "app", edges=[("app", "db")], db={"timeout": 1000.0})
+    system.fall_ill("db", "app")
+    system.look(100)
+    system.world.define("db", implementations=[{"checks": {"fake": "other"}, "timeout": 1000.0}], boot_seconds=2)
+    system.world.build(described)
+    system.sick.pop(system.of("db")[1].address)
+    assert system.until_replaced("app") == A_TIMEOUT
