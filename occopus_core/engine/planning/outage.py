@@ -118,8 +118,10 @@ class Sickbay:
         return ailment.source if ailment is not None else None
 
     def _is_ill(self, record: InstanceRecord) -> bool:
-        """True for an instance whose health checks fail. One that is to be removed counts as it was found before."""
-        return record.unhealthy_since is not None if record.condemned else self._source(record) is Source.CHECK
+        """True for an instance whose health checks fail. One to be removed is not judged: it counts as before."""
+        if record.condemned and record.node_id not in self._ailments:
+            return record.unhealthy_since is not None
+        return self._source(record) is Source.CHECK
 
     def _excused(self, record: InstanceRecord) -> bool:
         """True if a dependee causes the failure: it fails too, or came back when the instance fell ill."""
