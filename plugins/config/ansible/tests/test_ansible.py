@@ -537,7 +537,9 @@ def test_secrets_are_in_private_files_and_only_during_the_run(account):
             if file.is_file() and file.name != "lock":
                 found[file] = (file.read_text(errors="replace"), file.stat().st_mode)
     assert any("PRIVATE KEY" in text for text, _ in found.values())
-    assert [file for file, (_, mode) in found.items() if mode & 0o077] == []
+    # Ansible itself gives the files of its cache of facts, which it writes after the first task, another mode.
+    assert [file for file, (_, mode) in found.items() if mode & 0o077 and file.parent.name != "fact_cache"] == []
+    assert account.root.stat().st_mode & 0o077 == 0
     lines = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
     assert not any("PRIVATE KEY" in line for line in lines)
     (account.folder / "release").touch()
