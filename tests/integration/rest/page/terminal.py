@@ -28,8 +28,13 @@ class Terminal:
 
     def __enter__(self) -> Terminal:
         self._tmux("-f", os.devnull, "new-session", "-d", "-x", str(self.columns), "-y", "60", "/bin/sh")
-        self._type("PS1='[$?]$ '")
-        self._until(lambda text: self._code(text) is not None)
+        try:
+            self._until(str.strip)  # text typed before the first prompt would stand in front of it
+            self._type("PS1='[$?]$ '")
+            self._until(lambda text: self._code(text) is not None)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
