@@ -58,7 +58,7 @@ def notes_of(runtime: Runtime) -> Notes:
     return Notes(runtime.journal.put, runtime.emit, runtime.journal.configure)
 
 
-def detected_anew(record: InstanceRecord, now: float) -> InstanceRecord:
+def with_new_checks(record: InstanceRecord, now: float) -> InstanceRecord:
     """The row of an instance with other health checks: one that is ill counts as ill since `now`, not since before.
 
     One that is well has been well for as long as before: instances that depend on it count on that.

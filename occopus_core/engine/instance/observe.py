@@ -176,7 +176,7 @@ class Observatory:
 
         A silent provider delays the others by at most `PATIENCE` seconds, and then its instances have an error. With
         `patience`, all are waited for up to so many seconds, those left from earlier observations not at all;
-        instances whose provider may still answer in time are left out. Without it, every provider is asked anew.
+        instances whose provider may still answer in time are left out. Without it, every provider is asked again.
         """
         by_link: dict[OpenConnection[ResourceHandler], list[Work]] = {}
         seen: dict[str, Outcome[Instance]] = {}

@@ -60,7 +60,7 @@ def wrong_answer(handler: object, what: str, how: str) -> BreachError:
 
 
 def mapping_of(handler: object, what: str, answer: object) -> dict[Any, Any]:
-    """The mapping that a method has answered, as a `dict`. Raises `BreachError` where it is none, or cannot be read."""
+    """The mapping that a method answered, as a `dict`. Raises `BreachError` if it is no mapping or cannot be read."""
     if not isinstance(answer, Mapping):
         raise wrong_answer(handler, what, f"answered {type(answer).__name__}, expected a mapping")
     try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
 from occopus_core.descriptions.text import same_description
 from occopus_core.engine.instance.execution import Execution
-from occopus_core.engine.instance.failure_detection import Notes, detected_anew, notes_of
+from occopus_core.engine.instance.failure_detection import Notes, notes_of, with_new_checks
 from occopus_core.engine.instance.reservation import new_works
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
@@ -203,7 +203,7 @@ def build_leased(
     runtime.journal.flush()
     held = {step.node_id for step in steps.of(Verb.WAIT) if step.hold is Hold.REPLACEMENT}
     _adopt_definitions(runtime, design, [work for work in works if work.node_id not in held])
-    _detect_anew(runtime, steps, works)
+    _forget_failures(runtime, steps, works)
     runtime.journal.commit_with(
         lambda change: _finish(change, context, runtime, record, design, steps, works, replacing, end, own)
     )
@@ -323,12 +323,12 @@ def _adopt_definitions(runtime: Runtime, design: Design, works: Sequence[Work]) 
         runtime.journal.put(work.record)
 
 
-def _detect_anew(runtime: Runtime, steps: Plan, works: Sequence[Work]) -> None:
+def _forget_failures(runtime: Runtime, steps: Plan, works: Sequence[Work]) -> None:
     """Forget the failures of instances by health checks that are no longer in force."""
     rechecked = {step.node_id for step in steps.steps if step.rechecked}
     for work in works:
         if work.node_id in rechecked:
-            work.record = detected_anew(work.record, runtime.clock.now())
+            work.record = with_new_checks(work.record, runtime.clock.now())
             runtime.journal.put(work.record)
 
 

@@ -44,12 +44,8 @@ def amend_build(
         if not names:
             return amended
         lacks = yield from find_outdated(loop, scope, graph, works, decide(situation), implementation, commit_due)
-        found = {
-            work.node_id: lacks[work.node_id].reason
-            for work in works
-            if lacks and work.node_name in names
-            if work.node_id in lacks and lacks[work.node_id].names and work.node_id not in situation.outdated
-        }
+        following = {work.node_id for work in works if work.node_name in names} - situation.outdated.keys()
+        found = {node_id: lack.reason for node_id, lack in (lacks or {}).items() if lack.names and node_id in following}
         if not found:
             return amended
         situation = dataclasses.replace(situation, outdated={**situation.outdated, **found})

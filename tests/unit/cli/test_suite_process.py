@@ -41,8 +41,8 @@ def test_the_code_of_a_suite_that_ends_is_passed_on(run):
     ],
 )
 def test_a_suite_that_is_cut_short_names_the_clause(run, program, how):
-    told = f"error: health/pulse cannot be checked: the process of the suite {how}"
-    assert run(program) == (1, [told])
+    message = f"error: health/pulse cannot be checked: the process of the suite {how}"
+    assert run(program) == (1, [message])
 
 
 def test_a_clause_that_hangs_is_named_more_and_more_seldom(run, monkeypatch, tmp_path):

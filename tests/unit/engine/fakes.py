@@ -13,6 +13,7 @@ from occopus_core.api import (
     HealthChecker,
     Verdict,
 )
+from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.repository import Store
 from occopus_core.testing.time import VirtualClock
 
@@ -186,3 +187,12 @@ class PatientClock(VirtualClock):
         self._left -= self.time - before
         assert self._left > 0, "the engine goes on waiting for something that does not happen"
         return item
+
+
+def die(world, at, act):
+    """Kill an act after so many commits; then the lease ends. Returns whether it was killed."""
+    life = Life("after commit", at)
+    with contextlib.suppress(KilledError):
+        act(life)
+    world.clock.time += LEASE_SECONDS + 1
+    return life.over

@@ -1,6 +1,5 @@
 """After a kill, what a build has made is judged by the description of the build, all else by the one in force."""
 
-import contextlib
 import itertools
 
 import pytest
@@ -8,12 +7,11 @@ import pytest
 from occopus_core.api import Verdict
 from occopus_core.engine.planning.plan import RECHECKED, Verb
 from occopus_core.events import EventKind
-from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import Stage
 from occopus_core.testing.simcloud.inventory import digest
 
 from ..conftest import infrastructure, node, userdata
-from ..fakes import KilledError, Life, health_checker
+from ..fakes import die, health_checker
 
 TIMEOUT = 15.0
 
@@ -37,15 +35,6 @@ def shop(world):
     way = {"contextualisation": userdata("{{ variables.port }}"), "timeout": TIMEOUT}
     world.define("db", "app", implementations=[{**way, "checks": {"port": "{{ variables.port }}"}}], boot_seconds=5)
     return world
-
-
-def die(world, at, act):
-    """Kill an act after so many commits; then the lease ends. Returns whether it was killed."""
-    life = Life("after commit", at)
-    with contextlib.suppress(KilledError):
-        act(life)
-    world.clock.time += LEASE_SECONDS + 1
-    return life.over
 
 
 def test_an_update_that_is_killed_twice_and_maintained_makes_everything_once(shop):

@@ -419,8 +419,8 @@ def test_a_former_instance_is_deleted_first_when_the_others_are_proved(exclusive
     world = exclusive()
     define(world, "web", "new")
     world.convergence().maintain()
-    told = [(event.kind, event.node_name) for event in world.events]
-    assert told.index((EventKind.NODE_RECHECKED, "web")) < told.index((EventKind.NODE_DROPPING, "db"))
+    events = [(event.kind, event.node_name) for event in world.events]
+    assert events.index((EventKind.NODE_RECHECKED, "web")) < events.index((EventKind.NODE_DROPPING, "db"))
     world.assert_runs({"db": 1, "web": 1})
 
 
@@ -428,8 +428,8 @@ def test_what_depends_on_the_new_instance_is_proved_afterwards(exclusive):
     world = exclusive(("web", "db"))
     define(world, "web", "new")
     world.convergence().maintain()
-    told = [(event.kind, event.node_name) for event in world.events]
-    assert told.index((EventKind.NODE_READY, "db")) < told.index((EventKind.NODE_RECHECKED, "web"))
+    events = [(event.kind, event.node_name) for event in world.events]
+    assert events.index((EventKind.NODE_READY, "db")) < events.index((EventKind.NODE_RECHECKED, "web"))
     world.assert_runs({"db": 1, "web": 1})
 
 

@@ -11,17 +11,17 @@ from ..conftest import infrastructure
 
 @pytest.fixture
 def asked(world, monkeypatch):
-    """The cost of the one instance, and what is told, if its provider answers this."""
+    """The cost of the one instance, and the warnings, if its provider answers this."""
     world.define("web")
     world.build(infrastructure("web"))
 
     def ask(cost):
         monkeypatch.setattr(world.handler, "cost", lambda _self, ids: dict.fromkeys(ids, cost))
-        told = []
+        warnings = []
         resources = world.resources()
-        found = costs(resources.connections, resources.store, resources.store.instances("infra"), told.append)
+        found = costs(resources.connections, resources.store, resources.store.instances("infra"), warnings.append)
         (known,) = found["web"].values()
-        return known, told
+        return known, warnings
 
     return ask
 

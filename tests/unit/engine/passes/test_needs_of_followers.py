@@ -124,6 +124,6 @@ def test_one_that_is_replaced_too_is_not_made_with_the_address_of_a_lost_node(fi
     lose(fixed, "db")
     ask(fixed, "cache")
     fixed.convergence().maintain()
-    told = [(one.kind, one.node_name) for one in fixed.events]
-    assert told.index((EventKind.NODE_READY, "db")) < told.index((EventKind.NODE_CREATING, "app"))
+    events = [(one.kind, one.node_name) for one in fixed.events]
+    assert events.index((EventKind.NODE_READY, "db")) < events.index((EventKind.NODE_CREATING, "app"))
     fixed.assert_runs({"db": 1, "cache": 1, "app": 1})

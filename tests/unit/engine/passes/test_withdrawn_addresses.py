@@ -1,17 +1,15 @@
-"""An instance that is not ready yet is made anew where an address that it was made with goes away."""
+"""An instance that is not ready yet is made again where an address that it was made with goes away."""
 
-import contextlib
 import itertools
 
 import pytest
 
 from occopus_core.engine.planning.plan import Verb
-from occopus_core.store.change import LEASE_SECONDS
 from occopus_core.store.records import Stage
 from occopus_core.testing.simcloud.inventory import digest
 
 from ..conftest import infrastructure, node, userdata
-from ..fakes import KilledError, Life
+from ..fakes import die
 
 REASON = "it is not ready yet, and was made with addresses of db that others take the place of"
 
@@ -29,15 +27,6 @@ def shop(world):
     way = {"contextualisation": userdata("{{ getip('db') }} " + port)}
     world.define("app", implementations=[way], boot_seconds=30)
     return world
-
-
-def die(world, at, act):
-    """Kill an act after so many commits; then the lease ends. Returns whether it was killed."""
-    life = Life("after commit", at)
-    with contextlib.suppress(KilledError):
-        act(life)
-    world.clock.time += LEASE_SECONDS + 1
-    return life.over
 
 
 def rows(world, infra_id, name, **values):
