@@ -144,13 +144,17 @@ class Course:
             yield f"'{act}' failed and left behind {left}"
 
     def _carried_on(self, act: Act, ended: Process) -> Iterable[str]:
-        """Maintenance finishes a rollback that was killed: it makes nothing where nothing else asks for that."""
+        """Maintenance finishes a rollback that was killed: it makes nothing where nothing else asks for that.
+
+        An update that was killed before may have deleted what maintenance makes again afterwards.
+        """
         if act.word != "maintain" or len(self._processes) < 2:
             return
         before = self._processes[-2]
         undoing = before.act.word == "bad" and before.killed and any(" delete " in line for line in before.boundaries)
         alone = self._is_quiet and self._run.weather == "calm" and not any(each.rival for each in self._run.acts)
-        if undoing and alone:
+        updating = any(each.killed and each.act.word in ("old", "new") for each in self._processes[:-2])
+        if undoing and alone and not updating:
             made = [line for line in ended.boundaries if " create " in line]
             yield from (f"carried on what was being rolled back: {line}" for line in made)
 
