@@ -63,6 +63,8 @@ class Course:
         self._revisions: dict[str, tuple[int, str]] = {}
         self._untouched: set[str] | None = None
         self._may_stray = False
+        self._port_held = False
+        """Whether a duplicate that no row knows holds the port that a node needs: nothing settles before a sweep."""
         self._stormy = False
 
     def go(self) -> Result:
@@ -133,11 +135,14 @@ class Course:
     def _unreasonable(self, act: Act, ended: Process, before: set[str]) -> Iterable[str]:
         """What a build that failed by itself has to answer for. `before` are the rows there were.
 
-        Maintenance that fails for one node keeps what it has done for others.
+        Maintenance that fails for one node keeps what it has done for others. A duplicate that no row knows may hold
+        the port of a node.
         """
         if act.word not in ("old", "new") or ended.code != _FAILED or act.how or act.rival:
             return
-        if self._run.weather not in weather.REFUSING:
+        if (self._forgetful or self._may_stray) and "port 80 is in use" in ended.log.read_text():
+            self._port_held = True
+        elif self._run.weather not in weather.REFUSING:
             yield f"'{act}' fails although nothing stood in its way"
         left = [row for row in self._world.rows("instances") if row["node_id"] not in before]
         if left and "unconfirmed" not in ended.log.read_text():
@@ -305,6 +310,8 @@ class Course:
         if self._paused:
             self._wake()
         self._world.set_faults([], [])
+        if self._port_held:
+            self._command(Act("sweep"))
         self._settle()
         if self._may_stray or (self._forgetful and self._rng.random() < 0.5):
             self._sweep()
