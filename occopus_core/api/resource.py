@@ -42,7 +42,8 @@ class InstanceState(enum.Enum):
     DELETING = "deleting"
     """It is being deleted."""
     ABSENT = "absent"
-    """The provider does not know it (any more, or yet). With `raw_state`, the provider itself reports it as gone."""
+    """The provider does not know it (any more, or yet). With `raw_state` this is certain, however young it is; with the
+    owner, the provider itself reports it as gone."""
     UNKNOWN = "unknown"
     """The handler does not know the provider's state, which is in `Instance.raw_state`."""
 
@@ -154,6 +155,11 @@ class Instance:
     def may_be_hidden(self) -> bool:
         """True if it is absent but may be too young for the provider to show it."""
         return self.state is InstanceState.ABSENT and not self.raw_state
+
+    @property
+    def is_missing(self) -> bool:
+        """True if it is absent and the provider reports nothing of it: the provider may have lost sight of it."""
+        return self.state is InstanceState.ABSENT and self.owner is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,22 @@ def test_a_life(workspace, stage, until):
     assert workspace.rows("ping") == 0
 
 
+def test_an_engine_that_lists_nothing_any_more_has_an_outage(workspace, stage):
+    """It may have another disk: nothing is made there until a user orders it."""
+    workspace.ready("import", workspace.write("nodes.yaml", json.dumps({"node_def:web": definition(stage.resource())})))
+    description = workspace.write("infra.yaml", infrastructure("empty", "web", min=4))
+    workspace.ready("build", description, "-i", "empty")
+    stage.engine.clear()
+    ended = workspace.run("maintain", "-i", "empty")
+    assert ended.code == 1
+    assert "error: all 4 instances on docker " in ended.stderr
+    assert "are missing at once: this is treated as an outage" in ended.stderr
+    assert stage.engine.containers() == []
+    workspace.ready("build", description, "-i", "empty", "--parallelize")
+    assert len(stage.running()) == 4
+    workspace.ready("destroy", "-i", "empty")
+
+
 @pytest.fixture
 def pulled(docker):
     """The name of the image in the registry, which the engine does not have."""

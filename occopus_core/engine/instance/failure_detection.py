@@ -300,4 +300,4 @@ def _fails(examined: Outcome[Verdict] | None) -> bool:
 
 def _source(instance: Instance) -> Source:
     """The kind of evidence in a provider's answer that an instance is lost."""
-    return Source.MISSING if instance.may_be_hidden else Source.PROVIDER
+    return Source.MISSING if instance.is_missing else Source.PROVIDER

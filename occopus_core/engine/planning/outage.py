@@ -24,7 +24,7 @@ class Source(enum.Enum):
     PROVIDER = "provider"
     """The provider reports the instance as stopped, failed or gone."""
     MISSING = "missing"
-    """The provider's answer does not contain the instance."""
+    """The provider's answer has nothing of the instance."""
     CHECK = "check"
     """A health check fails, or the provider reports a state from which the instance may recover."""
 

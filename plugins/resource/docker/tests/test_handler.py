@@ -197,7 +197,8 @@ def test_a_renamed_container_is_still_found(stage, order):
     assert handler.describe(["t-1"])["t-1"].state is InstanceState.READY
     assert made(handler, order())[0].state is InstanceState.READY
     assert handler.delete(["t-1"]) == {"t-1": None}
-    assert handler.describe(["t-1"])["t-1"].state is InstanceState.ABSENT
+    gone = handler.describe(["t-1"])["t-1"]
+    assert (gone.is_missing, gone.may_be_hidden) == (True, False)
     assert [each["Id"] for each in client.containers(all=True)] == [stranger], "it only has the name"
 
 

@@ -213,7 +213,7 @@ def test_the_way_in_is_the_folder(monkeypatch, tmp_path):
 
 def test_a_missing_root_contains_nothing(host):
     assert list(host.handler.list_owned(Owner("here"))) == []
-    assert host.state("n9") is InstanceState.ABSENT
+    assert host.look("n9").is_missing
     assert host.handler.delete(["n9"]) == {"n9": None}
 
 
@@ -258,7 +258,9 @@ def test_a_restart_of_the_host_stops_its_nodes(host):
     os.kill(host.folder().living_supervisor(), signal.SIGKILL)
     record = host.folder().path / "node.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"boot_id": "an earlier one"}))
-    assert (host.state(), host.look().reason) == (InstanceState.STOPPED, "this host was restarted since")
+    seen = host.look()
+    assert (seen.state, seen.reason) == (InstanceState.STOPPED, "this host was restarted since")
+    assert not seen.is_missing, "no outage: it is replaced"
     (host.folder().path / "supervisor").unlink()
     assert host.handler.create(request).state is InstanceState.STOPPED
 

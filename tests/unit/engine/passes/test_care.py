@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from occopus_core.api import HealthChecker, Instance, InstanceState, Verdict
+from occopus_core.api import HealthChecker, Instance, InstanceState, Owner, Verdict
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.maintaining import maintain
@@ -156,24 +156,28 @@ def test_ninety_of_a_hundred_missing_are_replaced_share_by_share(world, maintain
 
 @pytest.fixture
 def blind(world):
-    """While this has an entry, the provider answers that it knows none of its instances."""
+    """While this has an entry, the provider answers so for all of its instances."""
     blind = []
 
     class Handler(world.handler):
         def describe(self, ids):
             found = super().describe(ids)
-            return {id: Instance(id, InstanceState.ABSENT) for id in ids} if blind else found
+            return {id: Instance(id, InstanceState.ABSENT, **blind[0]) for id in ids} if blind else found
 
     world.install("resource", "memory", Handler)
     return blind
 
 
-def test_a_provider_whose_whole_list_is_missing_is_left_alone_until_it_is_there_again(world, maintainer, blind):
+@pytest.mark.parametrize("raw_state", ["", "removed"])
+def test_a_provider_whose_whole_list_is_missing_is_left_alone_until_it_is_there_again(
+    world, maintainer, blind, raw_state
+):
+    """Also one that never misses an instance: its disk may be another one."""
     maintainer.context = PassContext(world.resources(), "infra")
     built(world, node("web", min=8), checks=False)
     before = sorted(world.live(), key=lambda one: one["id"])
     calls = world.calls("create"), world.calls("delete")
-    blind.append(True)
+    blind.append({"raw_state": raw_state})
     maintainer.passes(600)
     assert (world.calls("create"), world.calls("delete")) == calls
     (frozen,) = (event for event in world.events if event.kind is EventKind.FROZEN)
@@ -184,6 +188,14 @@ def test_a_provider_whose_whole_list_is_missing_is_left_alone_until_it_is_there_
     assert (world.calls("create"), world.calls("delete")) == calls
     assert sorted(world.live(), key=lambda one: one["id"]) == before
     assert [kinds(world).count(kind) for kind in (EventKind.FROZEN, EventKind.UNFROZEN)] == [1, 1]
+
+
+def test_what_a_provider_itself_reports_as_gone_is_no_outage(world, maintainer, blind):
+    built(world, node("web", min=8), checks=False)
+    blind.append({"raw_state": "terminated", "owner": Owner("here", "infra", "web")})
+    maintainer.passes(10)
+    assert EventKind.HEALING in kinds(world)
+    assert EventKind.FROZEN not in kinds(world)
 
 
 def test_a_build_is_obeyed_in_a_freeze(world, doctor, maintainer):
