@@ -107,7 +107,7 @@ class PassContext:
         self.noticed = -1
         """The newest known revision."""
         self.interval: float | None = None
-        """Seconds between two ticks of a pass with work under way; None for a single tick."""
+        """Seconds between two ticks of a pass with work under way; None for a single pass."""
         self._woken = False
         self._next_tick = math.inf
         self._tidy_at = -math.inf
@@ -171,7 +171,7 @@ class PassContext:
     def make_way(self) -> None:
         """End a pass with work under way for one that replaces instances, which follows at once.
 
-        A single tick goes on. Raises `AbandonedError`.
+        A single pass goes on. Raises `AbandonedError`.
         """
         due = self.resources.loop.clock.monotonic() >= self._replacing_at
         if self.interval is not None and due and not self._interruptions:

@@ -26,6 +26,7 @@ from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import park_if_cut_off
 from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import BusyError, Passed
+from occopus_core.engine.passes.healing import is_new_failure, left_over, rationed, why_healed
 from occopus_core.engine.passes.life_time import attend, is_due
 from occopus_core.engine.passes.outdated import mark_outdated
 from occopus_core.engine.passes.reconfiguring import amend
@@ -107,6 +108,12 @@ class _Pass:
         """The dependencies of the nodes, from the last design."""
         self._ran: frozenset[_Running] = frozenset()
         """The running instances at the start of the tick."""
+        self._plan = Plan(())
+        """The plan of the last tick."""
+        self._rationed: frozenset[str] | None = None
+        """The node ids of the instances that have waited for the budget since the first tick of a single pass."""
+        self._heals_on = False
+        """True if a single pass has another tick for them."""
 
     @property
     def _works(self) -> list[Work]:
@@ -115,12 +122,15 @@ class _Pass:
     def run(self) -> Steps[Passed]:
         """Tick until no work is under way. The first tick decides on everything, later ones on changes since.
 
-        No tick waits for work under way. Without an interval there is one tick, and another one if instances came or
-        went in it, because other instances may have to be reconfigured, or replaced as they are outdated now.
+        No tick waits for work under way. Without an interval there is one tick, and others:
+
+        - as long as instances wait for the budget, and each tick replaces some of those that waited from the start;
+        - if instances came or went in the last one, because other instances may have to be reconfigured, or replaced
+          as they are outdated now.
         """
         execution = self._execution
         yield from self._turn()
-        while not self._cut_off and (not self._is_mended() or self._is_to_follow()):
+        while not self._cut_off and (not self._is_mended() or self._heals_on or self._is_to_follow()):
             yield from self._turn()
         if self._cut_off:
             # Their rows keep the definition that was cut off: a later pass makes instances from the new one.
@@ -131,6 +141,9 @@ class _Pass:
         for work in self._tell_overdue():
             self._unanswer(work, OVERDUE)
         self._undone += [*execution.problems, *execution.unconfigured]
+        if self._site.interval is None:
+            now = self._runtime.clock.now()
+            self._undone += left_over(self._plan, self._targets, self._site.infra_id, now)
         self._count_setbacks(execution.take_failed_starts())
         self._runtime.journal.flush()
         yield from self._site.forget_left(self._runtime)
@@ -145,8 +158,9 @@ class _Pass:
         return self._runtime.scope.allowance.cut_off
 
     def _is_mended(self) -> bool:
-        # Ticks go on, so a long deletion can be waited for.
-        return self._execution.mended(DELETION_SECONDS if self._site.interval is None else math.inf)
+        if self._site.interval is not None:
+            return self._execution.mended(math.inf)  # ticks go on, so a long deletion can be waited for
+        return self._execution.mended(0.0 if self._heals_on else DELETION_SECONDS)
 
     def _is_to_follow(self) -> bool:
         following = self._runtime.scope.infrastructure.replaced_when_outdated
@@ -204,6 +218,10 @@ class _Pass:
         decided = yield from decide_pass(self._site, scope, self._works, amended.situation, commit_due)
         self._tell_managers(found.managed, amended.problems, decided.waiting)
         self._tell_plan(decided)
+        self._plan, waiting = decided.plan, rationed(decided.plan)
+        if self._site.interval is None:
+            before, self._rationed = self._rationed, waiting if self._rationed is None else waiting & self._rationed
+            self._heals_on = bool(self._rationed) and self._rationed != before
         yield from self._carry_out(decided)
 
     # Scaling
@@ -253,8 +271,10 @@ class _Pass:
 
     def _tell_plan(self, decided: Decided) -> None:
         plan, taken = decided.plan, decided.plan.held(Hold.TAKEN)
-        held = {**plan.held(Hold.BACK_OFF), **{name: f"node '{name}': {why}" for name, why in taken.items()}}
-        self._undone += [text for text in (plan.frozen, *held.values()) if text]
+        stopped = plan.held(Hold.BACK_OFF)
+        held = {**stopped, **{name: f"node '{name}': {why}" for name, why in taken.items()}}
+        told = {name: why for name, why in held.items() if name not in stopped or self._site.interval is not None}
+        self._undone += [text for text in (plan.frozen, *told.values()) if text]
         if bool(plan.frozen) != bool(self._record.frozen):
             with self._site.resources.store.changing(self._lease) as change:
                 change.put_frozen(plan.frozen)
@@ -298,7 +318,9 @@ class _Pass:
         replaced = plan.of(Verb.REPLACE)
         going = [step for step in (*plan.of(Verb.DESTROY), *replaced) if step.node_id not in dropping]
         self._heal([*replaced, *filter(self._is_replaced, going)])
-        self._count_setbacks(work.record for step, work in self._with_works(replaced) if not step.excused)
+        failed = [work.record for step, work in self._with_works(replaced) if not step.excused]
+        setbacks = self._record.setbacks
+        self._count_setbacks(one for one in failed if is_new_failure(one, setbacks.get(one.node_name)))
         drops = self._doom(going)
         if design is None:
             graph = Graph((), ())
@@ -342,15 +364,8 @@ class _Pass:
 
     def _heal(self, replaced: Iterable[Step]) -> None:
         for step, work in self._with_works(replaced):
-            why = step.reason if step.verb is Verb.REPLACE else work.record.reason
-            text = f"{why}{_short_life(work.record)}{self._delay(work.record, why)}"
+            text = why_healed(step, work.record, self._runtime.clock.now())
             self._execution.lost(work, functools.partial(self._tell_healing, step, text))
-
-    def _delay(self, record: InstanceRecord, why: str) -> str:
-        """How long the instance was not well before it is replaced, for messages, if the reason does not say so."""
-        since = record.unhealthy_since
-        lasts = 0.0 if since is None else self._runtime.clock.now() - since
-        return f", replaced after {lasts:.0f} s" if lasts >= 1 and not why.startswith("for ") else ""
 
     def _tell_healing(self, step: Step, why: str, output: str) -> None:
         text = with_output(why, output)
@@ -379,10 +394,3 @@ class _Pass:
             self._record = dataclasses.replace(self._record, setbacks=setbacks)
             with self._site.resources.store.changing(self._lease) as change:
                 change.put_setbacks(setbacks)
-
-
-def _short_life(record: InstanceRecord) -> str:
-    """How long a ready instance was well, for messages, if it has failed before it was proven."""
-    if record.stage is not Stage.READY or not failed_to_start(record) or record.unhealthy_since is None:
-        return ""
-    return f" ({max(0.0, record.unhealthy_since - record.since):.0f} s after it became ready)"

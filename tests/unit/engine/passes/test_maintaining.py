@@ -223,14 +223,55 @@ def test_most_of_them_failing_at_once_freezes_and_unfreezes(world, sick):
     assert not world.store.infrastructure("infra").frozen
 
 
-def test_a_bounded_share_is_healed_in_one_pass(world, sick):
+def test_a_single_pass_heals_a_bounded_share_at_a_time_until_all_are_healed(world, sick):
+    """Failures that wait for the budget are no further failures of their node."""
     built(world, node("web", min=10), timeout=60.0)
-    for record in records(world)[:4]:
+    for record in records(world)[:5]:
         sick[record.address] = "x"
     world.convergence().maintain()
     later(world, 100)
-    world.convergence().maintain()
-    assert kinds(world).count(EventKind.HEALING) == 2
+    assert world.convergence().maintain() == Passed()
+    healing, ready = EventKind.HEALING, EventKind.NODE_READY
+    order = [kind for kind in kinds(world) if kind in (healing, ready)]
+    assert order == [healing, healing, ready, ready, healing, healing, ready, ready, healing, ready]
+    assert world.store.infrastructure("infra").setbacks["web"].count == 1
+    assert all(record.condition is Condition.WELL for record in records(world))
+
+
+def test_a_single_pass_goes_on_healing_while_deletions_take_their_time(world, sick):
+    built(world, node("web", min=5), delete_seconds=25)
+    for record in records(world)[:3]:
+        world.cloud.change(record.instance_id, "stop")
+    later(world, 100)
+    began = world.clock.now()
+    assert world.convergence().maintain() == Passed()
+    assert kinds(world).count(EventKind.HEALING) == 3
+    assert world.clock.now() - began < 2 * 25
+
+
+def test_a_single_pass_says_what_it_leaves_to_a_back_off(world, sick):
+    built(world, node("web", min=5))
+    later(world, 100)
+    for record in records(world)[:3]:
+        world.cloud.change(record.instance_id, "stop")
+    world.cloud.set_faults([{"kind": "permanent", "operation": "create", "reason": "no more"}])
+    refused, left = world.convergence().maintain().undone
+    assert refused == "node 'web' (memory memory): memory cloud: no more"
+    assert left == ("node 'web' keeps failing: 3 of 5 instances wait; occopus-maintain -i infra tries again after 8 s")
+    assert kinds(world).count(EventKind.HEALING) == 1
+    world.cloud.set_faults([])
+    later(world, 10)
+    assert world.convergence().maintain() == Passed()
+    assert len(world.live()) == len(records(world)) == 5
+
+
+def test_instances_that_fail_one_after_another_add_up(world, sick):
+    built(world, node("web", min=3))
+    for count, record in enumerate(records(world), 1):
+        later(world, 100)
+        world.cloud.change(record.instance_id, "stop")
+        world.convergence().maintain()
+        assert world.store.infrastructure("infra").setbacks["web"].count == count
 
 
 def test_a_node_that_keeps_dying_is_tried_ever_more_seldom(world, sick):
@@ -343,7 +384,9 @@ def test_what_a_pass_could_not_make_is_answered(world, sick):
     refused = Passed(undone=("node 'web' (memory memory): memory cloud: no more",))
     assert [world.convergence().maintain() for _ in range(2)] == [refused, refused]
     world.cloud.set_faults([])
-    assert world.convergence().maintain() == Passed(undone=("node 'web' keeps failing: tried again in 10 s",))
+    assert world.convergence().maintain() == Passed(
+        undone=("node 'web' keeps failing: 1 of 2 instances wait; occopus-maintain -i infra tries again after 10 s",)
+    )
     later(world, 10)
     assert world.convergence().maintain() == Passed()
     assert len(world.live()) == 3
