@@ -173,12 +173,17 @@ class Snapshot:
         delay = setback_delay(self.infrastructure.setbacks.get(node), self.at)
         present = [one for one in self.nodes[node] if one.stage is not Stage.DROPPING]
         missing = self.target(node) - len(present)
-        if missing <= 0:
+        if delay and (missing > 0 or any(one.condition is Condition.FAILED for one in present)):
+            why = f"occopus-maintain -i {self.infrastructure.id} --events says why"
+            return f"it keeps failing: tried again{self._by} at {written(self.at + delay)}; {why}"
+        if missing <= 0 or self._is_worked_on:
             return ""
-        if not delay:
-            return "" if self._is_worked_on else missing_text(self.infrastructure.id, missing)
-        why = f"occopus-maintain -i {self.infrastructure.id} --events says why"
-        return f"it keeps failing: tried again at {written(self.at + delay)}; {why}"
+        return missing_text(self.infrastructure.id, missing)
+
+    @property
+    def _by(self) -> str:
+        """The command that heals it, for messages, if no process does so by itself."""
+        return "" if self._is_worked_on else f" by occopus-maintain -i {self.infrastructure.id}"
 
     @property
     def _is_worked_on(self) -> bool:
@@ -208,17 +213,18 @@ class Snapshot:
         timeout = min(self.timeouts.get(instance.implementation, -math.inf), MOST_SECONDS)
         needs = support(self._needed(instance.node_name), self._healthy)
         due = max(ill_since, needs.since) + timeout
-        if instance.stage is not Stage.READY or instance.condition is not Condition.AILING:
+        if instance.stage is not Stage.READY or instance.condition not in (Condition.AILING, Condition.FAILED):
             return ""
-        if self.at > due and not needs.down:
-            return ""
+        if instance.condition is Condition.FAILED or (self.at > due and not needs.down):
+            held = self._by == "" or self.infrastructure.frozen
+            return "" if held else f", replaced{self._by}"
         if self.infrastructure.frozen:
             return ", not replaced while healing is frozen"
         if needs.down:
             return f", not replaced while '{needs.down}' is down"
         if needs.since > ill_since:
-            return f", '{needs.recovered}' has recovered: replaced unless healthy by {written(due)}"
-        return f", replaced after {timeout:.15g} s"
+            return f", '{needs.recovered}' has recovered: replaced{self._by} unless healthy by {written(due)}"
+        return f", replaced{self._by} after {timeout:.15g} s"
 
     def _dependees(self, node: str) -> list[str]:
         return [each.dependee for each in self.infrastructure.current.dependencies if each.dependent == node]

@@ -132,20 +132,25 @@ def test_the_table_says_since_when_an_instance_is_not_well(snapshot, instance):
     assert times == [["2023-11-14T22:14:20+00:00"], ["2023-11-14T22:21:40+00:00"], ["2023-11-14T22:26:40+00:00"]]
 
 
+def maintained(snapshot):
+    """The same with a process that maintains it."""
+    return dataclasses.replace(snapshot, maintainer=Maintainer("process 8 on host", 0.0, snapshot.at))
+
+
 @pytest.mark.parametrize(
-    ("at", "condition", "note"),
+    ("at", "condition", "note", "by_itself"),
     [
-        (142.0, Condition.AILING, "for 42 s, replaced after 600 s: port 8080 refused on 127.3.0.2"),
-        # Without maintenance, or while replacement is held back, nothing is announced.
-        (1370.0, Condition.AILING, "for 1270 s: port 8080 refused on 127.3.0.2"),
-        (100.0, Condition.FAILED, "for 0 s: port 8080 refused on 127.3.0.2"),
-        (100.0, Condition.UNKNOWN, "for 0 s: port 8080 refused on 127.3.0.2"),
+        (142.0, Condition.AILING, ", replaced by occopus-maintain -i infra-1 after 600 s", ", replaced after 600 s"),
+        (1370.0, Condition.AILING, ", replaced by occopus-maintain -i infra-1", ""),
+        (100.0, Condition.FAILED, ", replaced by occopus-maintain -i infra-1", ""),
+        (100.0, Condition.UNKNOWN, "", ""),
     ],
 )
-def test_a_note_says_for_how_long_and_until_when(instance, snapshot, at, condition, note):
-    ill = instance(reason="port 8080 refused on 127.3.0.2", condition=condition, unhealthy_since=100.0)
+def test_a_note_says_for_how_long_until_when_and_who_replaces_it(instance, snapshot, at, condition, note, by_itself):
+    ill = instance(reason="port 8080 refused", condition=condition, unhealthy_since=100.0)
     taken = dataclasses.replace(snapshot(ill, instance("db", since=0.0)), timeouts={ill.implementation: 600.0}, at=at)
-    assert taken.note(ill) == note
+    assert taken.note(ill) == f"for {at - 100:.0f} s{note}: port 8080 refused"
+    assert maintained(taken).note(ill) == f"for {at - 100:.0f} s{by_itself}: port 8080 refused"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,9 @@ def test_a_note_announces_no_replacement_that_is_held_back(snapshot, instance, d
     found = snapshot(ill, *others, nodes=nodes, edges=edges)
     record = dataclasses.replace(found.infrastructure, frozen=frozen)
     found = dataclasses.replace(found, infrastructure=record, timeouts={"implementation": 60.0}, at=1_700_000_020.0)
-    assert found.note(ill) == words
+    assert maintained(found).note(ill) == words
+    by = "replaced by occopus-maintain -i infra-1 "
+    assert found.note(ill) == words.replace("replaced after", f"{by}after").replace("replaced unless", f"{by}unless")
 
 
 def test_a_note_knows_dependees_that_a_template_names(snapshot, instance):
@@ -252,17 +259,22 @@ def test_an_instance_that_is_not_ready_has_what_it_waits_for_as_its_note(snapsho
         ([], 1_700_000_000.0, True, ""),
         (["dropping"], 1_700_000_000.0, True, ""),
         (["ready"], 1_700_000_000.0, False, ""),
+        (["failed"], 1_700_000_000.0, True, ""),
         ([], 1_699_999_000.0, False, "1 missing: occopus-maintain -i infra-1 makes it"),
     ],
 )
-def test_a_node_whose_instances_are_missing_for_a_back_off_says_until_when(
+def test_a_node_whose_instances_are_missing_or_failed_for_a_back_off_says_until_when(
     snapshot, instance, rows, last, said, otherwise
 ):
-    found = snapshot(instance("db"), *(instance(stage=Stage(stage)) for stage in rows))
+    failed = instance(condition=Condition.FAILED)
+    found = snapshot(instance("db"), *(failed if row == "failed" else instance(stage=Stage(row)) for row in rows))
     record = dataclasses.replace(found.infrastructure, setbacks={"web": Setback(4, last)})
     found = dataclasses.replace(found, infrastructure=record, at=1_700_000_010.0)
     why = "tried again at 2023-11-14T22:14:00+00:00; occopus-maintain -i infra-1 --events says why"
-    assert report_of(found)["web"]["note"] == (f"it keeps failing: {why}" if said else otherwise)
+    alone = why.replace("again at", "again by occopus-maintain -i infra-1 at")
+    assert report_of(found)["web"]["note"] == (f"it keeps failing: {alone}" if said else otherwise)
+    found = maintained(found)
+    assert report_of(found)["web"]["note"] == (f"it keeps failing: {why}" if said else "")
     assert report_of(found)["db"]["note"] == ""
     lines = written(found, "table").split("\n")
     assert (f"it keeps failing: {why}" in written(found, "table")) == said
@@ -393,4 +405,4 @@ def test_a_stored_timeout_is_shown_with_its_bound(snapshot, instance):
     found = snapshot(ill, instance("db", since=0.0))
     found = dataclasses.replace(found, timeouts={"implementation": 1e300}, at=1_700_000_010.0)
     (failing,) = found.nodes["web"]
-    assert found.note(failing) == "for 10 s, replaced after 315360000 s: no answer"
+    assert maintained(found).note(failing) == "for 10 s, replaced after 315360000 s: no answer"
