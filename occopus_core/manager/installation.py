@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from occopus_core.engine.instance.checks import HealthChecks
 from occopus_core.engine.instance.observe import Observatory
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.connections import Connections
+from occopus_core.engine.kernel.holder import holder
 from occopus_core.engine.kernel.loop import Loop, Steps
 from occopus_core.engine.kernel.metrics import CallMetrics
 from occopus_core.engine.passes.context import Resources
@@ -135,8 +134,3 @@ class Installation:
                 self._warned.clear()
             self._warned.add(text)
             self.warn(text)
-
-
-def holder() -> str:
-    """The name of this process as the holder of leases."""
-    return f"process {os.getpid()} on {socket.gethostname()}"

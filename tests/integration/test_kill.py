@@ -61,5 +61,5 @@ def test_the_holder_of_the_infrastructure_is_reported(user):
     user.run_to_line(3, 0.0, signal.SIGKILL, "build", "trial.yaml", "-i", "held")
     ended = user.ready("build", "trial.yaml", "-i", "held")
     (line,) = [line for line in ended.complaint if line.startswith("waiting: ")]
-    assert line.endswith("which is working on it")
+    assert "which does not exist any more: its lease ends in " in line
     assert "process " in line

@@ -6,6 +6,7 @@ import contextlib
 import math
 
 from occopus_core.descriptions.times import written
+from occopus_core.engine.kernel.holder import has_ended
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BusyError
@@ -17,6 +18,8 @@ BUILD_PATIENCE = LEASE_SECONDS + SKEW_SECONDS
 """Seconds for which a build waits: as long as a killed process would hold the lease."""
 LEASE_POLL = 0.25
 """Seconds between two tries for a lease that another process holds."""
+
+_ENDED = "does not exist any more"
 
 
 def acquire_soon(context: PassContext) -> Steps[Lease]:
@@ -34,12 +37,13 @@ def acquire_soon(context: PassContext) -> Steps[Lease]:
         patience = LEASE_SECONDS + SKEW_SECONDS
         lease = (yield from acquire_in_time(context, patience)) if set_back else context.acquire()
     if lease is None:
-        raise BusyError(f"{_busy(context)}{_lease_of_the_dead(context)}")
+        raise BusyError(f"{_busy(context)}{_end_of_lease(context)}")
     return lease
 
 
 def _busy(context: PassContext) -> str:
-    return f"{_holder(context)} is working on the infrastructure '{context.infra_id}'"
+    who, infra = _holder(context), f"the infrastructure '{context.infra_id}'"
+    return f"{who}, which {_ENDED}, was working on {infra}" if has_ended(who) else f"{who} is working on {infra}"
 
 
 def _holder(context: PassContext) -> str:
@@ -47,13 +51,23 @@ def _holder(context: PassContext) -> str:
     return "another process" if holding is None else holding.holder
 
 
-def _lease_of_the_dead(context: PassContext) -> str:
+def _end_of_lease(context: PassContext) -> str:
     """When the lease ends if its holder was killed, for messages; empty if it has just ended."""
     holding, now = context.resources.store.holding(context.infra_id), context.resources.loop.clock.now()
     if holding is None or holding.until <= now:
         return ""
     end, again = written(holding.until), f"repeat this in {math.ceil(holding.until - now)} s"
+    if has_ended(holding.holder):
+        return f": its lease ends at {end}; {again}"
     return f", or was killed: its lease ends at {end}, unless it renews it; {again}"
+
+
+def _waited_for(context: PassContext) -> str:
+    """What a command waits for, and for how long if that is known."""
+    holding, now = context.resources.store.holding(context.infra_id), context.resources.loop.clock.now()
+    if holding is None or not has_ended(holding.holder):
+        return f"for {_holder(context)}, which is working on it"
+    return f"for {holding.holder}, which {_ENDED}: its lease ends in {max(0, math.ceil(holding.until - now))} s"
 
 
 def acquire_in_time(context: PassContext, patience: float = math.inf) -> Steps[Lease]:
@@ -68,7 +82,7 @@ def acquire_in_time(context: PassContext, patience: float = math.inf) -> Steps[L
     given_up_at = clock.monotonic() + patience
     lease = context.acquire()
     if lease is None:
-        context.tell(EventKind.WAITING, f"for {_holder(context)}, which is working on it")
+        context.tell(EventKind.WAITING, _waited_for(context))
     end, seen_since = None, clock.monotonic()
     while lease is None:
         yield from context.resources.loop.pause(LEASE_POLL)

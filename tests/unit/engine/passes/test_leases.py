@@ -1,8 +1,13 @@
 import contextlib
+import os
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
+from occopus_core.descriptions.times import written
+from occopus_core.engine.kernel.holder import has_ended, holder
 from occopus_core.engine.kernel.lease import HeldLease, LeaseInDoubtError
 from occopus_core.engine.passes.errors import BusyError, InterruptedBuildError
 from occopus_core.events import EventKind
@@ -74,6 +79,32 @@ def test_a_build_takes_over_from_a_process_that_was_killed(world):
     assert LEASE_SECONDS <= ready[0] - start < LEASE_SECONDS + 1
     assert waited_for(world) == ["for killed, which is working on it"]
     world.assert_runs({"a": 1, "b": 1})
+
+
+@pytest.fixture
+def ended():
+    """The name of a process of this host that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return holder().replace(f"process {os.getpid()} ", f"process {process.pid} ")
+
+
+def test_a_process_of_this_host_that_has_ended_is_said_to_with_the_end_of_its_lease(world, ended):
+    now = world.clock.now()
+    world.store.add_infrastructure("infra", BOTH, {"a": 1, "b": 1}, ended, now - 5.5)
+    with pytest.raises(BusyError) as caught:
+        world.convergence().maintain()
+    assert str(caught.value) == (
+        f"{ended}, which does not exist any more, was working on the infrastructure 'infra': "
+        f"its lease ends at {written(now + LEASE_SECONDS - 5.5)}; repeat this in 10 s"
+    )
+    world.build(BOTH)
+    assert waited_for(world) == [f"for {ended}, which does not exist any more: its lease ends in 10 s"]
+
+
+@pytest.mark.parametrize("name", [holder(), "process 999999999 on another-host", "somebody", "process 0 on here"])
+def test_nothing_is_said_of_other_processes(name):
+    assert not has_ended(name)
 
 
 def test_who_comes_at_the_same_moment_waits_too(world, monkeypatch):
