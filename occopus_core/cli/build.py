@@ -8,7 +8,7 @@ import functools
 from collections.abc import Sequence
 
 from occopus_core.cli.confirmation import can_ask, confirm
-from occopus_core.cli.exits import ExitCode
+from occopus_core.cli.exits import ExitCode, NameOnlyError
 from occopus_core.cli.lines import counted
 from occopus_core.cli.naming import meant, meant_by_a_person, say_namesakes
 from occopus_core.cli.options import (
@@ -148,7 +148,8 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
     with watched(settings, files.credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
         manager.open()
         if options.infra_id is not None:
-            infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes)
+            new = "; for a new infrastructure: another id, or no -i"
+            infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes, otherwise=new)
         say_namesakes(settings, files.infrastructure.name, infra_id, only_plan=False)
         replaced = manager.store.definition_uses.replaced_by(files.used.values(), infra_id) if files.used else {}
         say_replaced(replaced)
@@ -212,13 +213,15 @@ def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tupl
 
 def _planned_id(manager: InfrastructureManager, settings: Settings, text: str, *, yes: bool) -> str:
     """The id of the infrastructure. A plan changes nothing: a name is accepted where the build accepts only an id."""
-    found = meant(manager, text)
-    if found != meant_by_a_person(manager, settings, text, yes=yes):
+    try:
+        return meant_by_a_person(manager, settings, text, yes=yes)
+    except NameOnlyError:
+        found = meant(manager, text)
         say(
             f"notice: '{text}' names the infrastructure '{found}', of which this is the plan; without a terminal a "
             f"build needs -i {found}, or -y"
         )
-    return found
+        return found
 
 
 def _say_abandoned(manager: InfrastructureManager, infra_id: str) -> None:

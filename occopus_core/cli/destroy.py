@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
     settings, credentials = load_files(options)
     # Dropping nodes one after another has no advantage; dependents are still dropped before their dependees.
     with watched(settings, credentials, parallel=True, verbose=options.verbose) as manager:
-        infra_id = meant_by_a_person(manager, settings, options.infra_id, yes=options.yes, is_there=True)
+        infra_id = meant_by_a_person(manager, settings, options.infra_id, yes=options.yes)
         if not options.yes and can_ask(settings):
             _ask(manager, infra_id)
         again = f"interrupted; to go on later: occopus-destroy -i {infra_id}"

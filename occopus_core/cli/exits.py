@@ -32,8 +32,8 @@ class ExitCode(enum.IntEnum):
 class NameOnlyError(LookupError):
     """A name is given where only an id is accepted; the message says which."""
 
-    def __init__(self, text: str, infra_id: str) -> None:
+    def __init__(self, text: str, infra_id: str, otherwise: str = "") -> None:
         super().__init__(
             f"'{text}' names the infrastructure '{infra_id}', but only its id counts without a terminal: "
-            f"-i {infra_id}, or -y"
+            f"-i {infra_id}, or -y{otherwise}"
         )

@@ -25,18 +25,17 @@ def meant(manager: InfrastructureManager, text: str) -> str:
 
 
 def meant_by_a_person(
-    manager: InfrastructureManager, settings: Settings, text: str, *, yes: bool, is_there: bool = False
+    manager: InfrastructureManager, settings: Settings, text: str, *, yes: bool, otherwise: str = ""
 ) -> str:
-    """The same for irreversible actions: without a terminal and without `--yes`, only an id counts.
+    """The same for actions that a wrong name makes irreversible: without a terminal and without `--yes`, only an id.
 
-    A script with the id of a deleted infrastructure must not affect another one of this name. With `is_there`, raises
-    `NameOnlyError` for a name that would otherwise be accepted.
+    A script with the id of a deleted infrastructure must not affect another one of this name. Raises `NameOnlyError`
+    for anything else that names an infrastructure; `otherwise` ends its message.
     """
-    if yes or can_ask(settings):
-        return meant(manager, text)
-    if is_there and (found := meant(manager, text)) != text:
-        raise NameOnlyError(text, found)
-    return text
+    found = meant(manager, text)
+    if found != text and not (yes or can_ask(settings)):
+        raise NameOnlyError(text, found, otherwise)
+    return found
 
 
 def say_namesakes(settings: Settings, name: str, infra_id: str, *, only_plan: bool) -> None:

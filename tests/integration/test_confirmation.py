@@ -56,6 +56,9 @@ def test_in_a_pipe_there_is_no_question_and_a_name_is_no_id(ready, cloud, descri
     ready.write("less.yaml", describe("db"))
     ended = ready.run("destroy", "-i", "trial")
     assert (ended.code, f"only its id counts without a terminal: -i {first}, or -y" in ended.stderr) == (3, True)
+    ended = ready.run("build", "less.yaml", "-i", "trial")
+    assert (ended.code, f"-i {first}, or -y; for a new infrastructure: another id" in ended.stderr) == (3, True)
+    assert cloud.machines("trial") == []
     for name in ("trial", first[:8]):  # a plan changes nothing
         planned = ready.ready("build", "less.yaml", "--plan", "-i", name)
         assert "2 to destroy" in planned.stdout

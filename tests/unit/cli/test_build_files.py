@@ -156,6 +156,27 @@ def test_a_plan_in_a_pipe_accepts_a_name_and_a_beginning_of_an_id(store, capsys)
         assert capsys.readouterr().err.startswith(said)
 
 
+@pytest.mark.parametrize("mode", ["", "1.x"])
+def test_a_build_in_a_pipe_makes_no_second_infrastructure_under_a_name(store, monkeypatch, capsys, mode):
+    monkeypatch.setenv("OCCOPUS_COMPATIBILITY", mode)
+    assert import_.main(["nodes.yaml"]) == 0
+    store.add_infrastructure(FARM, Infrastructure("farm", ()), {}, None, 0.0)
+    for name, other in (("farm", FARM), ("1234abcd", FARM), ("shop", "infra-1")):
+        capsys.readouterr()
+        assert build.main(["-i", name, "infra.yaml"]) == 3
+        said = f"error: '{name}' names the infrastructure '{other}', but only its id counts without a terminal: "
+        assert capsys.readouterr().err == f"{said}-i {other}, or -y; for a new infrastructure: another id, or no -i\n"
+    store.add_infrastructure("other", Infrastructure("farm", ()), {}, None, 0.0)
+    assert build.main(["-i", "farm", "infra.yaml"]) == 3
+    assert {one.id for one in store.overview.all()} == {FARM, "infra-1", "other"}
+
+
+def test_a_build_with_an_unknown_id_makes_a_new_infrastructure(store, built, capsys):
+    assert import_.main(["nodes.yaml"]) == 0
+    assert build.main(["-i", "farm", "infra.yaml"]) == 1
+    assert "Submitted infrastructure: 'farm'" in capsys.readouterr().err
+
+
 def test_a_second_infrastructure_of_a_name_gets_a_notice(store, built, monkeypatch, capsys):
     assert import_.main(["nodes.yaml"]) == 0
     there = "notice: there is already an infrastructure 'shop': "
