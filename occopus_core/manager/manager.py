@@ -38,6 +38,7 @@ from occopus_core.manager.errors import NotProvisionedError, ProvisionedError
 from occopus_core.manager.ids import new_id, refuse_impossible
 from occopus_core.manager.installation import WORKERS, Installation, Strategy
 from occopus_core.manager.life_times import extend
+from occopus_core.manager.looking import looking_by_build, record_look
 from occopus_core.manager.queries import Queries
 from occopus_core.manager.scaling import refuse_unscalable
 from occopus_core.manager.updating import refuse_undescribed, refuse_update
@@ -193,7 +194,8 @@ class InfrastructureManager(Queries):
         refuse_undescribed(infrastructure, replaced)
         refuse_dry_run(self._installation.settings)
         own = {definition.name: definition for definition in definitions}
-        self._pass(infra_id, lambda site: building.build(site, infrastructure, begun, end, replaced, own))
+        with looking_by_build(self.store, infra_id):
+            self._pass(infra_id, lambda site: building.build(site, infrastructure, begun, end, replaced, own))
         return infra_id
 
     def plan(
@@ -227,7 +229,11 @@ class InfrastructureManager(Queries):
         refuse_dry_run(self._installation.settings)
         refuse_impossible(infra_id)
         self.store.service.unpark(infra_id)
-        return self._pass(infra_id, maintain)
+        began = SystemClock().now()
+        passed = self._pass(infra_id, maintain)
+        if not passed.unconfirmed:
+            record_look(self.store, infra_id, began)
+        return passed
 
     def tear_down(self, infra_id: str, given_up: Collection[str] = ()) -> None:
         """Destroy an infrastructure with all of its instances.

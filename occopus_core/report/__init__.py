@@ -18,6 +18,7 @@ from occopus_core.engine.planning.dependees import support
 from occopus_core.engine.planning.plan import lacks_addresses
 from occopus_core.report.maintenance import maintainer_of
 from occopus_core.report.places import InstancePlace, place_of
+from occopus_core.report.seen import is_current, seen_text
 from occopus_core.report.under_way import commands, is_abandoned, is_attended, missing_text
 from occopus_core.store.records import (
     PENDING,
@@ -152,6 +153,16 @@ class Snapshot:
         if not is_abandoned(infrastructure.state, self.holding, self.maintainer, self.at):
             return ""
         return f"no process works on it: {commands(infrastructure.id, infrastructure.state)}"
+
+    @property
+    def stale(self) -> str:
+        """As of when the states of instances in service are, where no process looks at them; else empty."""
+        infrastructure = self.infrastructure
+        in_service = any(one.stage is Stage.READY for instances in self.nodes.values() for one in instances)
+        current = is_current(infrastructure.seen_at, self.maintainer, self.holding, self.at)
+        if current or not in_service or infrastructure.state is InfrastructureState.DROPPING:
+            return ""
+        return seen_text(infrastructure.id, infrastructure.seen_at, self.at)
 
     def note(self, instance: InstanceRecord) -> str:
         """The problem of an instance, its duration, and when it is replaced; and the addresses that it lacks.
@@ -301,11 +312,12 @@ def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
     """By node name: its `instances` by node id, its `scaling`, a `note`, and what is the same for all nodes.
 
     That is why healing is `frozen`, why a build is being rolled back (`rolling_back`), when the infrastructure
-    `expires_at`, its `maintainer`, and its `outputs`: by name the value, None where there is none at present.
+    `expires_at`, its `maintainer`, when it was last looked at (`seen_at`), and its `outputs`: by name the value, None
+    where there is none at present.
 
     The order is that of the snapshot.
     """
-    expires_at = snapshot.infrastructure.expires_at
+    expires_at, seen_at = snapshot.infrastructure.expires_at, snapshot.infrastructure.seen_at
     return {
         name: {
             "instances": {instance.node_id: _instance(snapshot, instance) for instance in instances},
@@ -321,6 +333,7 @@ def report_of(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
             "rolling_back": snapshot.infrastructure.rolling_back,
             "expires_at": None if expires_at is None else written(expires_at),
             "maintainer": maintainer_of(snapshot.maintainer, snapshot.at),
+            "seen_at": None if seen_at is None else written(seen_at),
             "outputs": outputs_of(snapshot),
         }
         for name, instances in snapshot.nodes.items()

@@ -111,7 +111,8 @@ def _remarks(snapshot: Snapshot) -> list[str]:
         remarks.append(
             f"cost so far: {total}" + (f", and that of {unknown} more is unknown" if known and unknown else "")
         )
-    return [*remarks, maintained_text(snapshot.maintainer, snapshot.at), *output_lines(snapshot)]
+    remarks += [maintained_text(snapshot.maintainer, snapshot.at), *([snapshot.stale] if snapshot.stale else [])]
+    return [*remarks, *output_lines(snapshot)]
 
 
 def _end(expires_at: float, snapshot: Snapshot) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 
 from occopus_core.report import ReportState, state_at
 from occopus_core.report.maintenance import maintained_text, maintainer_of, written
+from occopus_core.report.seen import age, is_current
 from occopus_core.report.under_way import abandoned_text, is_abandoned, is_attended, missing_text
 from occopus_core.store.records import PARKED, InfrastructureState, InfrastructureSummary
 
 _HEADS = ("ID", "NAME", "STATE", "HEALTH", "AGE", "MAINTAINED BY", "NOTE")
-_AGES = (("d", 86400), ("h", 3600), ("min", 60))
 
 
 def listed_table(summaries: Sequence[InfrastructureSummary], width: int) -> str:
@@ -45,9 +45,10 @@ def listed_lines(summaries: Sequence[InfrastructureSummary]) -> list[str]:
         all_ready = {ReportState.READY.value: one.target} if one.target else {}
         ill = [] if states(one) == all_ready else [health(one)]
         held = [*_unattended(one, time.time()), *([_held(one)] if one.frozen else []), *_outdated(one)]
+        seen = [] if (since := _stale(one, time.time())) is None else [f"as of {written(since)}"]
         end = [f"expires {written(one.expires_at)}"] if one.expires_at is not None else []
         maintained = [maintained_text(one.maintainer, time.time())] if one.maintainer is not None else []
-        lines.append("\t".join([one.id, one.name, one.state.value, instances, *ill, *held, *end, *maintained]))
+        lines.append("\t".join([one.id, one.name, one.state.value, instances, *ill, *held, *seen, *end, *maintained]))
     return lines
 
 
@@ -66,6 +67,7 @@ def listed_rows(summaries: Sequence[InfrastructureSummary]) -> list[dict[str, An
             "frozen": one.frozen,
             "expires_at": None if one.expires_at is None else written(one.expires_at),
             "maintainer": maintainer_of(one.maintainer, time.time()),
+            "seen_at": None if one.seen_at is None else written(one.seen_at),
         }
         for one in summaries
     ]
@@ -87,14 +89,6 @@ def health(summary: InfrastructureSummary) -> str:
     return ", ".join([f"{ready:,}/{summary.target:,} ready", *others])
 
 
-def age(seconds: float) -> str:
-    """A duration in its largest unit: `3 d`, `5 h`, `12 min`, `40 s`."""
-    for unit, length in _AGES:
-        if seconds >= length:
-            return f"{seconds // length:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
-
-
 def _maintained_by(summary: InfrastructureSummary, now: float) -> str:
     maintainer = summary.maintainer
     if maintainer is None:
@@ -106,10 +100,20 @@ def _maintained_by(summary: InfrastructureSummary, now: float) -> str:
 
 def _notes(summary: InfrastructureSummary, now: float) -> list[str]:
     notes = [*_unattended(summary, now), *([_held(summary)] if summary.frozen else []), *_outdated(summary)]
+    if (since := _stale(summary, now)) is not None:
+        notes.append(f"as of {age(now - since)} ago")
     if summary.expires_at is not None:
         alive = summary.maintainer is not None and summary.maintainer.is_alive(now)
         notes.append(f"expires {written(summary.expires_at)}{'' if alive else ' if it is maintained then'}")
     return notes
+
+
+def _stale(summary: InfrastructureSummary, now: float) -> float | None:
+    """When the states were seen, unless they are current or that is unknown."""
+    shown = summary.state is not InfrastructureState.DROPPING and summary.instances
+    return (
+        None if not shown or is_current(summary.seen_at, summary.maintainer, summary.holding, now) else summary.seen_at
+    )
 
 
 def _unattended(summary: InfrastructureSummary, now: float) -> list[str]:

@@ -38,7 +38,7 @@ SELECT i.id, i.name,
             ELSE 'updating' END,
        (SELECT count(*) FROM instances n WHERE n.infra_id = i.id), i.created_at, i.frozen, i.targets,
        CASE WHEN i.wanted AND {rolling_back} = '' AND i.description IS NOT NULL THEN i.candidate END, {expires_at},
-       i.lease_holder, i.lease_expires
+       i.lease_holder, i.lease_expires, {seen_at}
 FROM infrastructures i ORDER BY i.created_at, i.id
 """
 _COUNTS = 'SELECT infra_id, stage, "condition", count(*) FROM instances GROUP BY infra_id, stage, "condition"'
@@ -47,6 +47,8 @@ _OUTDATED_KNOWN = "0013"
 """The version that introduced outdated instances."""
 _ROLLBACKS_KNOWN = "0015"
 """The version that introduced recorded rollbacks."""
+_LOOKS_KNOWN = "0019"
+"""The version that introduced the time of the last look."""
 _INSTANCES = """
 SELECT i.id, i.name, n.node_name, n.node_id FROM infrastructures i LEFT JOIN instances n ON n.infra_id = i.id
 ORDER BY i.created_at, i.id, n.node_name, n.position
@@ -86,10 +88,11 @@ T = TypeVar("T")
 def _list(run: _Run, version: str) -> tuple[_Rows, _Rows, _Rows, _Rows]:
     """The rows of the infrastructures, those of their maintainers, and the numbers of all and of outdated instances."""
     if version < _LIFE_TIMES:
-        return run(_SELECT.format(expires_at="NULL", rolling_back="''")), [], [], []
+        return run(_SELECT.format(expires_at="NULL", rolling_back="''", seen_at="NULL")), [], [], []
     outdated = run(_OUTDATED) if version >= _OUTDATED_KNOWN else []
     rolling_back = "i.rolling_back" if version >= _ROLLBACKS_KNOWN else "''"
-    rows = run(_SELECT.format(expires_at="i.expires_at", rolling_back=rolling_back))
+    seen_at = "i.seen_at" if version >= _LOOKS_KNOWN else "NULL"
+    rows = run(_SELECT.format(expires_at="i.expires_at", rolling_back=rolling_back, seen_at=seen_at))
     return rows, run(_MAINTAINERS), run(_COUNTS), outdated
 
 
@@ -144,13 +147,14 @@ def _summaries(rows: _Rows, maintainers: _Rows, counted: _Rows, outdated: _Rows)
 def _summary(
     row: Sequence[Any], maintainer: Maintainer | None, counts: Mapping[tuple[Stage, Condition], int], outdated: int
 ) -> InfrastructureSummary:
-    infra_id, name, state, instances, created_at, frozen, targets, updated, expires_at, holder, until = row
+    infra_id, name, state, instances, created_at, frozen, targets, updated, expires_at, holder, until, seen_at = row
     return InfrastructureSummary(
         *(infra_id, name, InfrastructureState(state), instances, created_at, frozen, expires_at, maintainer),
         target=_total(targets, updated),
         counts=counts,
         outdated=outdated,
         holding=Holding(holder, until) if isinstance(holder, str) and isinstance(until, float) else None,
+        seen_at=seen_at,
     )
 
 

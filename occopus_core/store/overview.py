@@ -43,6 +43,8 @@ class Glimpse:
     """Why it cannot be read, if one of its rows is damaged; the other fields except its id are empty then."""
     rolling_back: str = ""
     """Why a build is being rolled back; empty if none is."""
+    seen_at: float | None = None
+    """When its instances were last looked at; None where that is unknown."""
 
 
 class Overview:
@@ -87,13 +89,24 @@ class Overview:
         return [replace(one, outdated=left[one.id]) for one in known]
 
 
-_COLUMNS = ("id", "name", "wanted", "maintained", "frozen", "rolling_back", "created_at", "targets", "expires_at")
+_COLUMNS = (
+    "id",
+    "name",
+    "wanted",
+    "maintained",
+    "frozen",
+    "rolling_back",
+    "created_at",
+    "targets",
+    "expires_at",
+    "seen_at",
+)
 
 
 def _glimpse(
     row: Sequence[Any], instances: Mapping[tuple[Stage, Condition], int], maintainer: Maintainer | None, fault: str
 ) -> Glimpse:
-    infra_id, name, wanted, maintained, frozen, rolling_back, created_at, targets, expires_at, *settled = row
+    infra_id, name, wanted, maintained, frozen, rolling_back, created_at, targets, expires_at, seen_at, *settled = row
     described, candidate, updated = settled
     undone = bool(rolling_back)
     state = InfrastructureState.of(wanted=wanted, described=described, under_way=candidate, rolling_back=undone)
@@ -112,6 +125,7 @@ def _glimpse(
                 rolling_back=typed(rolling_back, str),
                 created_at=moment(created_at),
                 expires_at=None if expires_at is None else typed(expires_at, float),
+                seen_at=None if seen_at is None else moment(seen_at),
                 target=wanted_count(targets, updated),
             )
     except SpoiltError as error:

@@ -346,6 +346,8 @@ class InfrastructureSummary:
     """The number of instances that were made or configured with other addresses than those of now."""
     holding: Holding | None = None
     """Its lease; None if it is free."""
+    seen_at: float | None = None
+    """When its instances were last looked at (seconds since 1970); None where that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +383,8 @@ class InfrastructureRecord:
     """Why a build is being rolled back, which the next pass finishes; empty if none is, or it is being destroyed."""
     candidate_definitions: Mapping[str, NodeDefinition] = field(default_factory=dict)
     """By name: the node definitions that this build uses in place of stored ones, and stores after it has succeeded."""
+    seen_at: float | None = field(default=None, compare=False)
+    """When its instances were last looked at (seconds since 1970), to the minute; None where that is unknown."""
     revision: int = field(default=0, compare=False)
     """Raised by every change of the infrastructure or its rows, see `occopus_core.store.revisions`."""
 

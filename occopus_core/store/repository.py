@@ -17,6 +17,7 @@ from occopus_core.store.configurations import ConfigurationRows
 from occopus_core.store.database import Database
 from occopus_core.store.definition_uses import DefinitionUses, defined_types
 from occopus_core.store.host_keys import HostKeyRows
+from occopus_core.store.looks import LookRows
 from occopus_core.store.maintainers import MaintainerRows
 from occopus_core.store.outbox import Outbox
 from occopus_core.store.overview import Overview
@@ -91,6 +92,7 @@ class Store:
         self.configurations = ConfigurationRows(database)
         self.definition_uses = DefinitionUses(database)
         self.host_keys = HostKeyRows(database)
+        self.looks = LookRows(database)
         self.maintainers = MaintainerRows(database)
         self.outbox = Outbox(database)
         self.overview = Overview(database)

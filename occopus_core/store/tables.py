@@ -71,6 +71,7 @@ infrastructures = Table(
     Column("awaited_until", Double),
     Column("rolling_back", Text, nullable=False, server_default=""),
     Column("candidate_definitions", Text, nullable=False, server_default="{}"),
+    Column("seen_at", Double),
     Index(None, "revision"),
 )
 

@@ -114,6 +114,21 @@ def test_who_maintains_is_shown_until_the_end(ready, until):
     assert maintained() is None
 
 
+def test_reports_say_as_of_when_they_are(ready):
+    ready.ready("build", "trial.yaml", "-i", "left", "--parallelize")
+    first = ready.report("left")["web"]["seen_at"]
+    shown = f"states as of {first} ("
+    assert shown in ready.ready("maintain", "-r", "-i", "left").stdout
+    assert f"as of {first}" in ready.ready("maintain", "-l").stdout
+    with contextlib.closing(sqlite3.connect(ready.store, timeout=60)) as connection, connection:
+        connection.execute("UPDATE infrastructures SET seen_at = seen_at - 3600")
+    (listed,) = json.loads(ready.ready("maintain", "-l", "-o", "json").stdout)["infrastructures"]
+    assert listed["seen_at"] < first
+    assert "(1 h ago); occopus-maintain -i left looks again" in ready.ready("maintain", "-r", "-i", "left").stdout
+    ready.ready("maintain", "-i", "left")
+    assert ready.report("left")["web"]["seen_at"] >= first
+
+
 def test_unknown_costs_are_unknown(ready):
     ready.ready("build", "trial.yaml", "-i", "dear", "--parallelize")
     shown = ready.ready("maintain", "-r", "-i", "dear", "--cost").stdout

@@ -203,6 +203,11 @@ class PassContext:
         before, self._looked_at = self._looked_at, self.resources.loop.clock.now()
         return 0.0 if before is None else self._looked_at - before
 
+    @property
+    def looked_at(self) -> float | None:
+        """When the instances were last observed (seconds since 1970); None if they were not."""
+        return self._looked_at
+
     def rest(self) -> None:
         """Nothing is wrong: later problems are reported again. Raises `StoreError`."""
         self.reported.clear()

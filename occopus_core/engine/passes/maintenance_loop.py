@@ -12,6 +12,7 @@ from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.passes.abandoned import forget_abandoned
 from occopus_core.engine.passes.context import PassContext, Resources
 from occopus_core.engine.passes.errors import AbandonedError, BusyError, Passed
+from occopus_core.engine.passes.looks import RECORD_SECONDS, Looks
 from occopus_core.engine.passes.maintaining import maintain
 from occopus_core.engine.passes.quiet_infrastructures import Known, Tick
 from occopus_core.store.records import NoSuchInfrastructureError, StoreError
@@ -68,6 +69,7 @@ class MaintenanceLoop:
         self._recorded: set[str] = set()
         """The infrastructures that are recorded as maintained by this process."""
         self._beat_at = -math.inf
+        self._looks = Looks(resources.store)
         self._revision = -1
         """The revision of the store up to which changes were read."""
 
@@ -152,6 +154,8 @@ class MaintenanceLoop:
     def _watch(self) -> None:
         self._notice_changes()
         self._beat()
+        if self._looks.is_any_left(self._contexts):
+            self._looks.record(self._contexts, self._under_way, RECORD_SECONDS)
         self._ticks = [tick for tick in self._ticks if not tick.expire()]
         if not self._stopping:
             self._resources.loop.after(WAKE_SECONDS, self._watch)
@@ -168,9 +172,11 @@ class MaintenanceLoop:
         except StoreError:  # a pass reports it
             return
         self._recorded, self._beat_at = attached, clock.monotonic()
+        self._looks.record(self._contexts, self._under_way, RECORD_SECONDS)
 
     def _leave(self) -> None:
         """Record that this process maintains nothing any more. If the store fails, it counts as killed."""
+        self._looks.record(self._contexts, self._under_way, 0.0)
         if self._recorded:
             with contextlib.suppress(StoreError):
                 self._resources.store.maintainers.leave(self._maintainer)
@@ -289,6 +295,7 @@ class MaintenanceLoop:
     def _ended(self, context: PassContext, outcome: Outcome[Passed]) -> None:
         infra_id = context.infra_id
         del self._under_way[infra_id]
+        self._looks.ended(context, outcome)
         self._ticking.pop(infra_id, None)
         if isinstance(outcome.error, NoSuchInfrastructureError):
             self._contexts.pop(infra_id, None)

@@ -40,6 +40,7 @@ class Glimpsed(BaseModel):
     created_at: str
     expires_at: str | None = Field(description="when it is destroyed by itself; null if its life time has no end")
     maintainer: MaintainedBy | None = Field(description="the process that maintains it periodically; null without one")
+    seen_at: str | None = Field(description="when its instances were last looked at; null where that is unknown")
     target: int = Field(description="the wanted number of instances")
     instances: dict[str, int] = Field(description="the number of instances by state")
     outdated: int = Field(
@@ -103,6 +104,7 @@ def _glimpsed(glimpse: Glimpse) -> dict[str, Any]:
         "created_at": written(glimpse.created_at),
         "expires_at": None if glimpse.expires_at is None else written(glimpse.expires_at),
         "maintainer": maintainer_of(glimpse.maintainer, time.time()),
+        "seen_at": None if glimpse.seen_at is None else written(glimpse.seen_at),
         "target": glimpse.target,
         "instances": counts,
         "outdated": glimpse.outdated,

@@ -18,6 +18,7 @@ def test_at_a_glance_and_the_graph(served, ready, until):
     (glimpse,) = served.get("/overview").json["infrastructures"]
     created = glimpse.pop("created_at")
     glimpse.pop("maintainer")  # it is recorded within some seconds
+    glimpse.pop("seen_at")  # and that within a minute
     assert glimpse == {
         "infraid": infra_id,
         "name": "trial",
@@ -35,10 +36,13 @@ def test_at_a_glance_and_the_graph(served, ready, until):
     nodes = [{"name": name, "type": "worker", "needs": needs[name]} for name in ("db", "web", "lb")]
     outline = served.get(f"{path}/outline").json
     outline.pop("maintainer")
+    outline.pop("seen_at")
     assert outline == {**glimpse, "created_at": created, "nodes": nodes}
     assert served.get("/infrastructures/none/outline").status == 404
 
     served.post(f"{path}/detach")
+    until(lambda: (served.get(f"{path}/outline").json["seen_at"] or "") >= created)
+    assert served.get(path).json["db"]["seen_at"] >= created
     assert [one["maintained"] for one in served.get("/overview").json["infrastructures"]] == [False]
     assert served.get("/infrastructures/").json == {"infrastructures": []}
 

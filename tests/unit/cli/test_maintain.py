@@ -110,6 +110,7 @@ def test_the_list_in_its_forms(run):
     shop = {"infraid": "infra-1", "name": "shop", "state": "ready", "instances": 1, "target": 2, "health": {"ready": 1}}
     shop |= {"outdated": 0}
     rows = [{**shop, "created_at": "1970-01-01T00:00:00+00:00", "frozen": "", "expires_at": None, "maintainer": None}]
+    rows[0]["seen_at"] = None
     assert json.loads(run("-l", "-o", "json")[1]) == yaml.safe_load(run("-l", "-o", "yaml")[1])
     assert json.loads(run("-l", "-o", "json")[1]) == {"infrastructures": rows}
 
@@ -140,7 +141,9 @@ def test_a_terminal_gets_a_table_that_fits(run, terminal):
 
 def test_a_report_fits_its_terminal_and_is_200_characters_wide_elsewhere(run, terminal):
     terminal.setenv("COLUMNS", "60")
-    assert max(map(len, run("-r", "-i", "infra-1")[1].splitlines())) <= 60
+    *lines, last = run("-r", "-i", "infra-1")[1].splitlines()
+    assert max(map(len, lines)) <= 60
+    assert last.endswith("occopus-maintain -i infra-1 looks"), "a remark is not wrapped"
 
 
 def test_with_nothing_to_list_a_terminal_gets_one_line(run, terminal, tmp_path, store):

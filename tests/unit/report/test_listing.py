@@ -3,7 +3,7 @@
 import pytest
 
 from occopus_core.report import listing
-from occopus_core.report.listing import age, health, listed_lines, listed_rows, listed_table
+from occopus_core.report.listing import health, listed_lines, listed_rows, listed_table
 from occopus_core.store.records import (
     PARKED,
     Condition,
@@ -49,14 +49,6 @@ def test_health(counts, target, text):
     assert health(summary(counts=counts, target=target)) == text
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-5, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h"), (86399, "23 h"), (200000, "2 d")],
-)
-def test_age(seconds, text):
-    assert age(seconds) == text
-
-
 def test_the_table_has_a_header_and_all_that_is_known():
     healthy = summary(counts={(Stage.READY, Condition.WELL): 1}, target=1, maintainer=MAINTAINER)
     head, _, line = listed_table([healthy], 200).splitlines()
@@ -97,6 +89,24 @@ def test_outdated_instances_are_counted():
 def test_a_maintainer_that_was_killed_is_no_maintainer():
     killed = summary(maintainer=Maintainer("process 7 on host", NOW - 900, NOW - 600))
     assert "- (process 7 on host was last seen at 2023-11-16T01:50:00+00:00)" in listed_table([killed], 200)
+
+
+def test_the_list_says_as_of_when_the_states_are_that_no_process_looks_at():
+    left = summary(seen_at=NOW - 720)
+    assert listed_table([left], 200).endswith("  as of 12 min ago")
+    assert listed_lines([left]) == [f"{ID}\tshop\tready\t1 instance\tas of 2023-11-16T01:48:00+00:00"]
+    slow = summary(seen_at=NOW - 720, maintainer=Maintainer("process 7 on host", NOW - 9000, NOW - 1))
+    assert "as of 12 min ago" in listed_table([slow], 200)
+    for silent in (
+        summary(seen_at=NOW - 720, holding=Holding("process 7 on host", NOW + 1)),
+        summary(seen_at=NOW - 100, maintainer=Maintainer("process 7 on host", NOW - 9000, NOW - 1)),
+        summary(seen_at=None, maintainer=MAINTAINER),
+        summary(seen_at=None),
+        summary(seen_at=NOW - 720, instances=0),
+        summary(seen_at=NOW - 720, state=InfrastructureState.DROPPING),
+    ):
+        assert "as of" not in listed_table([silent], 200) + listed_lines([silent])[0]
+    assert [row["seen_at"] for row in listed_rows([left, summary()])] == ["2023-11-16T01:48:00+00:00", None]
 
 
 @pytest.mark.parametrize(

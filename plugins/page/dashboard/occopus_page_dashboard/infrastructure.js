@@ -81,8 +81,8 @@ function Known({ id, caller, live, events }) {
     ${outline.state === "rolling_back" && html`<div class="banner warn"><p><b>A build is being rolled back.</b> ${outline.rolling_back}</p></div>`}
     <${Undone} outline=${outline} events=${events.events} />
     ${outline.maintainer && !outline.maintainer.alive && html`<div class="banner warn"><p><b>Its maintainer is lost.</b> ${outline.maintainer.name} maintained it since <${Time} at=${outline.maintainer.since} />,
-      and was last seen <${Time} at=${outline.maintainer.seen} />: it was killed or is frozen.</p></div>`}
-    ${!outline.maintained && !outline.maintainer?.alive && outline.state !== "dropping" && html`<div class="banner"><p><b>Nobody maintains this infrastructure.</b> Nothing is healed, and scaling requests wait.</p>
+      and was last seen <${Time} at=${outline.maintainer.seen} />: it was killed or is frozen.${seen(outline)}</p></div>`}
+    ${!outline.maintained && !outline.maintainer?.alive && outline.state !== "dropping" && html`<div class="banner"><p><b>Nobody maintains this infrastructure.</b> Nothing is healed, and scaling requests wait.${seen(outline)}</p>
       ${caller.may("write") && html`<${Maintain} id=${id} verb="attach" refresh=${live.refresh}>Maintain it<//>`}</div>`}
     <div class="columns"><div class="stack">
       <${Outputs} report=${report} />
@@ -91,6 +91,9 @@ function Known({ id, caller, live, events }) {
         caller=${caller} leaving=${outline.state === "dropping"} refresh=${live.refresh} />`)}
     </div><${Events} state=${events} /></div>`;
 }
+
+// As of when the states are, where no process looks at the instances.
+const seen = (outline) => outline.seen_at && html` States are those of <${Time} at=${outline.seen_at} />.`;
 
 // The latest build, where it was brought to another description in vain.
 function Undone({ outline, events }) {

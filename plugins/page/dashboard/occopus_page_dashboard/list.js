@@ -58,6 +58,7 @@ function Row({ one }) {
     <th scope="row"><a class="name" href=${`#/infrastructures/${encodeURIComponent(one.infraid)}`}>${one.name}</a><span class="mono small muted clip">${one.infraid}</span></th>
     <td>${one.unreadable ? html`<${Badge} state="failed">unreadable<//>` : html`<${Badge} state=${one.state} />`}${one.frozen && html`<${Badge} state="temp_failed">${parked(one) ? "parked" : "healing frozen"}<//>`}
       ${one.state !== "dropping" && (lost(one) ? html`<${Badge} state="temp_failed">maintainer lost<//>` : !one.maintained && !one.maintainer && html`<span class="tag">not maintained</span>`)}
+      ${!one.maintained && !one.maintainer?.alive && one.seen_at && html`<span class="small muted nowrap">as of <${Time} at=${one.seen_at} /></span>`}
       ${one.expires_at && html`<span class="small muted nowrap">ends <${Time} at=${one.expires_at} /></span>`}</td>
     <td class=${one.unreadable && "wide"}>${one.unreadable ? html`<span class="small">${one.unreadable}</span>` : html`<${Fare} counts=${one.instances} target=${one.target} />`}${one.outdated > 0 && html` <span class="tag">${one.outdated.toLocaleString("en")} outdated</span>`}</td>
     <td>${!one.unreadable && html`<${Time} at=${one.created_at} />`}</td>

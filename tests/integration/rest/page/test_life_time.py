@@ -40,9 +40,11 @@ def test_end_cost_and_maintainers(ready, serve, question, until):
         _freeze(maintainer, ready)
         expect(page.get_by_text("Its maintainer is lost.")).to_be_visible()
         expect(page.get_by_text("Nobody maintains")).to_be_visible()
+        expect(page.get_by_text("States are those of")).to_have_count(2)
         visitor.look("lost", width=1280)
         visitor.go("#/")
         expect(page.get_by_text("maintainer lost")).to_be_visible()
+        expect(page.get_by_role("row").filter(has_text="short")).to_contain_text("as of")
         visitor.look("list-lost")
         shown = ready.ready("maintain", "-r", "-i", "short").stdout
         assert f"not maintained: process {maintainer.pid} on " in shown

@@ -370,6 +370,36 @@ def test_beats_do_not_count_as_changes_and_are_few(world, keeper, monkeypatch):
     assert 8 <= len(beats) <= 13
 
 
+def seen_at(world, infra_id="a"):
+    return world.store.infrastructure(infra_id).seen_at
+
+
+def test_the_last_look_is_recorded_each_minute_and_at_the_end(world, keeper, monkeypatch):
+    built(world, "a", "b")
+    recorded = []
+    put = world.store.looks.put
+    monkeypatch.setattr(world.store.looks, "put", lambda seen: (recorded.append(set(seen)), put(seen)))
+    keeper.rounds.attach("a")
+    keeper.rounds.attach("b")
+    at_a_minute = []
+    keeper.after(59, lambda: at_a_minute.append(world.clock.now() - seen_at(world)))
+    keeper.after(175, lambda: keeper.rounds.detach("b"))
+    keeper.after(178, lambda: at_a_minute.append(world.clock.now() - seen_at(world, "b")))
+    keeper.run(200)
+    assert at_a_minute[0] <= 60
+    assert at_a_minute[1] <= 13, "of what is detached the last look counts"
+    assert world.clock.now() - seen_at(world) <= 11
+    assert 4 <= len(recorded) <= 6
+
+
+def test_a_look_that_a_provider_does_not_answer_is_none(world, keeper):
+    built(world, "a")
+    keeper.rounds.attach("a")
+    keeper.after(95, lambda: world.cloud.set_faults([{"kind": "error_500"}]))
+    keeper.run(300)
+    assert 180 < world.clock.now() - seen_at(world) < 300
+
+
 def test_a_store_that_is_away_stops_no_maintenance_because_of_a_beat(world, keeper, monkeypatch):
     built(world, "a")
 
