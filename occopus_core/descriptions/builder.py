@@ -33,7 +33,7 @@ class _Special:
     """Marks a place without a YAML value."""
 
 
-_NO_KEY, _MERGE, _SKIP, _OPEN = _Special(), _Special(), _Special(), _Special()
+_NO_KEY, _MERGE, _SKIP, _OPEN, _UNKNOWN = _Special(), _Special(), _Special(), _Special(), _Special()
 
 
 class Built(NamedTuple):
@@ -171,9 +171,8 @@ class Builder:
         mark = self._mark(event)
         built = self._anchors.get(event.anchor)
         if built is None:
-            known = did_you_mean(event.anchor, self._anchors)
-            self._reading.problem(mark, f"the alias *{event.anchor} has no anchor &{event.anchor} before it{known}")
-            built = Built(None, 1, 0, mark)
+            self._reading.problem(mark, _no_anchor(event.anchor, self._anchors))
+            built = Built(_UNKNOWN, 1, 0, mark)
         elif built is _OPEN:
             raise self._reading.fatal(mark, f"the alias *{event.anchor} is inside the value it stands for")
         self._check_depth(built.height, mark)
@@ -249,6 +248,8 @@ class Builder:
 
     def _key(self, frame: _Frame, built: Built, flow: bool) -> Any:
         key, first = built.value, None
+        if key is _UNKNOWN:
+            return _SKIP
         if key is _MERGE:
             first, frame.merge_mark = frame.merge_mark, built.mark
             name = "<<"
@@ -268,9 +269,8 @@ class Builder:
     def _put(self, frame: _Frame, built: Built) -> None:
         if frame.key is _MERGE:
             found = built.value if isinstance(built.value, list) else [built.value]
-            if all(isinstance(one, dict) for one in found):
-                frame.merges = found
-            else:
+            frame.merges = [one for one in found if isinstance(one, dict)]
+            if not all(one is _UNKNOWN or isinstance(one, dict) for one in found):
                 self._reading.problem(built.mark, "'<<' takes a mapping, or a list of mappings")
         elif frame.key is not _SKIP:
             _note(frame.value, frame.key, built)
@@ -307,6 +307,11 @@ def _note(container: Any, at: str | int, built: Built) -> None:
         return
     if scalars.is_ambiguous(text) if isinstance(value, str) else text != scalars.canonical(value):
         container.texts[at] = text
+
+
+def _no_anchor(name: str, known: Iterable[str]) -> str:
+    hint = did_you_mean(name, known) or f": mark the value it stands for with &{name}, or quote '*{name}' if it is text"
+    return f"the alias *{name} has no anchor &{name} before it{hint}"
 
 
 def _bad_key(key: Any, flow: bool) -> str:

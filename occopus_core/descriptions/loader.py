@@ -14,6 +14,7 @@ import yaml
 from occopus_core.descriptions.builder import TEXT_UNIT, YAML_IMPORT, Builder, Built, Reading
 from occopus_core.descriptions.document import Document, Mark
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.descriptions.yaml_faults import yaml_fault
 
 MAX_BYTES = 16 * 2**20
 MAX_IMPORT_DEPTH = 20
@@ -29,8 +30,6 @@ _STDIN_NAME = "standard input"
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = yaml.reader.Reader.NON_PRINTABLE
 _NUL = re.compile("\0")
-_BARE_TEMPLATE = re.compile(r"(^|[:-]) *\{[{%]")
-_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -81,9 +80,8 @@ class _Load:
         try:
             return Builder(self._reading, name, depth, self._import).build(yaml.parse(text, Loader=_PARSER))
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line, column = (mark.line, mark.column) if mark else (0, 0)
-            raise self._unreadable((name, line + 1, column + 1), _not_yaml(error, text, line, column)) from None
+            line, column, fault = yaml_fault(error, text)
+            raise self._unreadable((name, line + 1, column + 1), f"not valid YAML: {fault}") from None
 
     def _unreadable(self, mark: Mark, message: str) -> _UnreadableError:
         """The error to raise if the rest of one file cannot be read."""
@@ -189,15 +187,3 @@ class _UnreadableError(DescriptionError):
 
 def _place(before: str, name: str) -> Mark:
     return name, before.count("\n") + 1, len(before) - before.rfind("\n")
-
-
-def _not_yaml(error: yaml.MarkedYAMLError, text: str, line: int, column: int) -> str:
-    parts = ", ".join(part for part in (error.context, error.problem) if part)
-    fault = "".join(_LINE_BREAK.split(text)[line : line + 1])
-    if fault[column : column + 1] == "\t":
-        return "not valid YAML: a tab cannot stand here: indent with spaces"
-    hint = ": quote a value that begins with '{{' or '{%'" if _BARE_TEMPLATE.search(fault) else ""
-    begun = error.context_mark if "parsing a block" in parts else None
-    if not hint and begun and begun.column != column and not fault[:column].strip():
-        hint = ": the indent differs from the lines around it"
-    return f"not valid YAML: {parts}{hint}"

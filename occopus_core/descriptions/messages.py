@@ -151,7 +151,7 @@ def _type(error: Error) -> str:
         return f"there is no value here: expected {allowed}"
     quote = ": put quotes around it" if "text" in allowed and not isinstance(error.instance, dict | list) else ""
     kind = "" if isinstance(error.instance, bool) else f"{_kind(error.instance)}, "
-    return f"{_shown(error)} is {kind}not {allowed}{quote}{_form_of_list(error)}"
+    return f"{_shown(error)} is {kind}not {allowed}{quote}{_form_of_list(error)}{_form_of_item(error)}"
 
 
 def _form_of_list(error: Error) -> str:
@@ -166,6 +166,15 @@ def _form_of_list(error: Error) -> str:
         needed = next(iter(value), "db") if isinstance(value, list | dict) else value
         return f": write `- [{name}, {needed}]` for '{name}' needs '{needed}'"
     return ""
+
+
+def _form_of_item(error: Error) -> str:
+    """How to write a named object that was written as a text or a list; else an empty text."""
+    if "object" not in error.validator_value or "name" not in error.schema.get("required", ()):
+        return ""
+    if isinstance(error.instance, list):
+        return ": write each item of this list, or the alias of one, as an item of the list around it"
+    return ": write `name: NAME`, and its other keys below" if isinstance(error.instance, str) else ""
 
 
 def _enum(error: Error) -> str:
