@@ -24,6 +24,7 @@ from occopus_core.api import (
     Owner,
     PermanentError,
     ProviderError,
+    QuotaError,
     TransientError,
 )
 from occopus_resource_docker import order, view
@@ -33,6 +34,7 @@ from occopus_resource_docker.errors import (
     ImageMissingError,
     NameTakenError,
     StartingError,
+    StoppedError,
     UnreadableLogError,
 )
 from occopus_resource_docker.labels import IMPORTED, TOKEN, selectors
@@ -74,7 +76,10 @@ class Containers:
             raise PermanentError(f"resource: {error}") from None
 
     def create(self, request: CreateRequest) -> Instance:
-        """Create a container. Its name is the token: an engine refuses a second container of that name."""
+        """Create a container. Its name is the token: an engine refuses a second container of that name.
+
+        A stopped engine counts as one without room, since it does not start by itself.
+        """
         container, host = order.container(request), order.host(request.resource)
         try:
             made: str = self._engine.call(
@@ -82,6 +87,10 @@ class Containers:
                     str, docker.create_container(**container, host_config=docker.create_host_config(**host))["Id"]
                 )
             )
+        except StoppedError as error:
+            if self._engine.is_stopped:
+                raise QuotaError(error.message, unreached=True) from None
+            raise
         except NameTakenError:
             return _going_on(lambda: self._found(request))
         except ImageMissingError:

@@ -6,6 +6,7 @@ import json
 import ssl
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -18,13 +19,15 @@ from docker.tls import TLSConfig
 from requests.adapters import HTTPAdapter
 
 from occopus_core.api import AuthError, Connection, PermanentError, within
-from occopus_resource_docker.errors import PullError, image_error, provider_error
+from occopus_resource_docker.errors import PullError, StoppedError, image_error, provider_error
 from occopus_resource_docker.order import Image
 
 T = TypeVar("T")
 
 _SILENCE = 900.0
 """Seconds without output after which a pull fails: Podman reports nothing during imports."""
+_RESTART = 10.0
+"""Seconds in which an engine that is restarted has its socket again."""
 
 
 class Engine:
@@ -38,13 +41,26 @@ class Engine:
         self._connections = connections
         self._lock = threading.Lock()
         self._made: APIClient | None = None
+        self._stopped_since: float | None = None
 
     def call(self, act: Callable[[APIClient], T]) -> T:
         """Make one call and return the library's answer. Raises `ProviderError`."""
+        stopped_since = None
         try:
             return within(self._seconds, lambda: act(self._client()))
         except Exception as error:  # noqa: BLE001 - what the library may raise is listed nowhere
-            raise provider_error(error, self._where, self._seconds) from None
+            mapped = provider_error(error, self._where, self._seconds)
+            if isinstance(mapped, StoppedError):
+                stopped_since = self._stopped_since or time.monotonic()
+            raise mapped from None
+        finally:
+            self._stopped_since = stopped_since
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no engine listens at a socket of this machine, for longer than a restart takes."""
+        since = self._stopped_since
+        return self._endpoint.startswith("unix:") and since is not None and time.monotonic() - since >= _RESTART
 
     def bring(self, image: Image) -> Iterator[Mapping[str, Any]]:
         """Let the engine pull or import an image; yields its output.

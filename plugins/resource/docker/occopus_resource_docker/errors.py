@@ -43,6 +43,10 @@ class UnreadableLogError(PermanentError):
     """The engine cannot read the container's log."""
 
 
+class StoppedError(TransientError):
+    """No engine listens at the endpoint."""
+
+
 class PullError(Exception):
     """An error within the engine's answer while it pulls an image."""
 
@@ -120,13 +124,14 @@ _NOT_DOCKER = "not as Docker does: is resource.endpoint that of an engine?"
 _UNTRUSTED = "its certificate is not trusted: tlscacert in auth_data has to be that of its authority"
 _NO_TLS = "it does not speak TLS as Docker does: auth_data has a tlscacert"
 _STRANGER_TO_IT = "it does not accept the certificate: see tlscert and tlskey in auth_data"
-_FORBIDDEN = "this user may not open the socket; who is in the group that owns it may"
+_FORBIDDEN = "this user may not open the socket: add it to the socket's group, mostly 'docker' (members can be root)"
+_START = "start the engine (systemctl start docker), or name its socket in resource.endpoint"
 _TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
 _GARBLED = (requests.JSONDecodeError, json.JSONDecodeError, LookupError, TypeError, AttributeError)
 _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], type[ProviderError], str, bool], ...] = (
     ((PermissionError,), AuthError, _FORBIDDEN, True),
-    ((FileNotFoundError,), TransientError, "it cannot be reached, there is no such socket: does the engine run?", True),
-    ((ConnectionRefusedError,), TransientError, "it cannot be reached, nothing listens: does the engine run?", True),
+    ((FileNotFoundError,), StoppedError, f"it cannot be reached, there is no such socket: {_START}", True),
+    ((ConnectionRefusedError,), StoppedError, f"it cannot be reached, nothing listens: {_START}", True),
     ((socket.gaierror,), TransientError, "it cannot be reached, its name is not known", True),
     ((urllib3.exceptions.NewConnectionError,), TransientError, "it cannot be reached", True),
     (_TIMEOUTS, TransientError, "no answer within {seconds:g} s", False),

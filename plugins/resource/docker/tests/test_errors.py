@@ -24,6 +24,7 @@ from occopus_resource_docker.errors import (
     NameTakenError,
     PullError,
     StartingError,
+    StoppedError,
     image_error,
     provider_error,
     without_secrets,
@@ -130,8 +131,8 @@ def test_a_refusal_that_is_not_an_engines_may_come_from_a_gateway(status, said):
 @pytest.mark.parametrize(
     ("cause", "kind", "words", "unreached"),
     [
-        (ConnectionRefusedError(), TransientError, "it cannot be reached, nothing listens", True),
-        (FileNotFoundError(), TransientError, "it cannot be reached, there is no such socket", True),
+        (ConnectionRefusedError(), StoppedError, "it cannot be reached, nothing listens", True),
+        (FileNotFoundError(), StoppedError, "it cannot be reached, there is no such socket", True),
         (socket.gaierror(), TransientError, "it cannot be reached, its name is not known", True),
         (PermissionError(), AuthError, "this user may not open the socket", True),
         (TimeoutError(), TransientError, "no answer within 30 s", False),
@@ -151,7 +152,7 @@ def test_errors_of_the_connection(cause, kind, words, unreached):
 @pytest.mark.parametrize(
     ("cause", "kind", "words", "unreached"),
     [
-        (ConnectionRefusedError(), TransientError, "it cannot be reached, nothing listens", True),
+        (ConnectionRefusedError(), StoppedError, "it cannot be reached, nothing listens", True),
         (TimeoutError(), TransientError, "no answer within 30 s", False),
         (ssl.SSLError("tlsv13 alert certificate required"), AuthError, "it does not accept the certificate", True),
         (ssl.SSLError("wrong version number"), PermanentError, "it does not speak TLS", True),
