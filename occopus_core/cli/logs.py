@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     made = parser(
         "logs",
         "Print what instances have printed, as their providers keep it; of instances that failed and are gone, the "
-        "last lines that were kept.",
+        "last lines that were kept; of failed reconfigurations those of the job.",
     )
     add_auth_data_path(made)
     add_infra_id(made, f"infrastructure: {NAMED}")
@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
         options.infra_id = meant(manager, options.infra_id)
         lines = max(options.lines, FOLLOW_LINES) if options.follow else options.lines
         found = manager.logs(options.infra_id, options.node, lines, options.since)
-        printer = _Printer(options.output, several=len(found) > 1)
+        printer = _Printer(options.output, several=len({one.node_id for one in found}) > 1)
         printer.show(found, options.lines)
         if options.follow:
             _follow(manager, options, printer)
@@ -117,7 +117,7 @@ class _Printer:
     def __init__(self, form: str, *, several: bool) -> None:
         self._form = form
         self.several = several
-        self._seen: dict[str, tuple[str, ...]] = {}
+        self._seen: dict[tuple[str, bool], tuple[str, ...]] = {}
         self._said: dict[str, str] = {}
 
     def show(self, found: Sequence[InstanceOutput], most: int | None = None) -> None:
@@ -129,20 +129,23 @@ class _Printer:
                     say(f"{name}: {'error: ' if one.failed else ''}{one.problem}")
                 self._said[one.node_id] = one.problem
                 continue
-            fresh = added(self._seen.get(one.node_id, ()), one.lines)
+            key = one.node_id, one.of_job
+            fresh = added(self._seen.get(key, ()), one.lines)
             if one.kept_at is not None and fresh:
                 from occopus_core.descriptions.times import written  # noqa: PLC0415
 
-                say(f"{name}: it failed and is gone; what was kept at {written(one.kept_at)}:")
+                what = "its configuration manager has failed" if one.of_job else "it failed and is gone"
+                say(f"{name}: {what}; what was kept at {written(one.kept_at)}:")
             for line in fresh if most is None else fresh[-most:]:
                 self._print(one, name, line)
-            self._seen[one.node_id] = one.lines or self._seen.get(one.node_id, ())
+            self._seen[key] = one.lines or self._seen.get(key, ())
 
     def _print(self, one: InstanceOutput, name: str, line: str) -> None:
         if self._form == "json":
             import json  # noqa: PLC0415
 
-            result(json.dumps({"node": one.node_name, "nodeid": one.node_id, "line": line}))
+            job = {"job": True} if one.of_job else {}
+            result(json.dumps({"node": one.node_name, "nodeid": one.node_id, **job, "line": line}))
         else:
             result(f"{name}: {line}" if self.several else line)
 

@@ -111,8 +111,8 @@ class Queries:
     ) -> list[InstanceOutput]:
         """The last lines that instances have printed: of a node, of one instance (by its id or address), or of all.
 
-        For failed instances that are gone, the lines that were kept. Blocks as `outputs` does. Raises
-        `NoSuchInfrastructureError`, `NoSuchInstanceError`, `StoreError`.
+        For failed instances that are gone, the lines that were kept; after the others those of failed reconfigurations.
+        Blocks as `outputs` does. Raises `NoSuchInfrastructureError`, `NoSuchInstanceError`, `StoreError`.
         """
         refuse_impossible(infra_id)
         return read_logs(self.store, self._installation.asking, infra_id, wanted, lines, since)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from occopus_core.api.deadline import within
 from occopus_core.api.resource import Feature, InstanceId, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.engine.instance.output import LAST_OUTPUT, has_logs, last_lines
+from occopus_core.engine.instance.output import has_logs, last_lines, split_output
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.events import EventKind
@@ -46,7 +46,9 @@ class InstanceOutput:
     failed: bool = False
     """True where the provider could not be asked."""
     kept_at: float | None = None
-    """When the lines were kept (seconds since 1970), of an instance that failed and is gone."""
+    """When the lines were kept (seconds since 1970): those of an instance that failed and is gone, or of a job."""
+    of_job: bool = False
+    """True where a job of a configuration manager has printed them that failed and left the instance in service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,25 @@ def kept(events: Iterable[StoredEvent]) -> list[InstanceOutput]:
     """The output that was kept of instances when they failed, in the order of the log; the last of each instance."""
     found: dict[str, InstanceOutput] = {}
     for event in events:
-        lines = event.text.partition(LAST_OUTPUT)[2].splitlines()
+        lines = _lines_of(event)
         if event.kind in _FAILURES and lines:
-            printed = tuple(line.removeprefix("    ") for line in lines)
             found.pop(event.node_id, None)
-            found[event.node_id] = InstanceOutput(event.node_name, event.node_id, printed, kept_at=event.at)
+            found[event.node_id] = InstanceOutput(event.node_name, event.node_id, lines, kept_at=event.at)
     return list(found.values())
+
+
+def failed_jobs(events: Iterable[StoredEvent]) -> dict[str, InstanceOutput]:
+    """What was kept of the last failed reconfiguration of each instance, by node id."""
+    return {
+        event.node_id: InstanceOutput(event.node_name, event.node_id, lines, kept_at=event.at, of_job=True)
+        for event in events
+        if event.kind == EventKind.NODE_UNHEALTHY.value and (lines := _lines_of(event))
+    }
+
+
+def _lines_of(event: StoredEvent) -> tuple[str, ...]:
+    """The lines of output in the text of an event."""
+    return tuple(line.removeprefix("    ") for line in split_output(event.text)[1].splitlines())
 
 
 def _ask(connections: Connections, lines: int, since: float | None, asked: _Asked) -> Mapping[str, InstanceOutput]:

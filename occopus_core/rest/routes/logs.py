@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 
 from occopus_core.descriptions.times import written
+from occopus_core.engine.passes.outputs import InstanceOutput
 from occopus_core.rest.problems import Refused, documented
 from occopus_core.rest.routes.shared import INFRASTRUCTURE, InfraId, Reader, manager_of
 
@@ -25,6 +26,13 @@ NodeId = Annotated[str, Path(alias="nodeid", max_length=255, description="the no
 Lines = Annotated[int, Query(ge=1, le=MOST_LINES, description="the most lines that are answered, the last ones")]
 
 
+class FailedJob(BaseModel):
+    """The last lines that the job of a configuration manager has printed which could not reconfigure an instance."""
+
+    lines: list[str]
+    kept_at: str
+
+
 class Logged(BaseModel):
     """The last lines of the output of an instance, without control characters and secrets."""
 
@@ -36,6 +44,9 @@ class Logged(BaseModel):
     detail: str = Field(description="why there is none; else empty")
     kept_at: str | None = Field(
         description="when the lines were kept, of an instance that failed and is gone; else null"
+    )
+    failed_job: FailedJob | None = Field(
+        description="the last reconfiguration, if it failed and left the instance in service; else null"
     )
 
 
@@ -65,4 +76,9 @@ async def logs(
         "available": not one.problem,
         "detail": one.problem,
         "kept_at": None if one.kept_at is None else written(one.kept_at),
+        "failed_job": next((_failed_job(other) for other in found if other.of_job), None),
     }
+
+
+def _failed_job(one: InstanceOutput) -> dict[str, Any]:
+    return {"lines": list(one.lines), "kept_at": written(one.kept_at or 0.0)}

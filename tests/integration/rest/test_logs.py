@@ -31,7 +31,8 @@ def test_the_last_lines_of_an_instance(printing, serve, until):
         assert answer.status == 200
         said = answer.json
         assert (said["lines"], said["available"], said["detail"]) == (["first", "second", "third"], True, "")
-        assert (said["infraid"], said["nodename"], said["kept_at"]) == (infra_id, "web", None)
+        assert (said["infraid"], said["nodename"]) == (infra_id, "web")
+        assert (said["kept_at"], said["failed_job"]) == (None, None)
         assert client.get(f"{logs}?lines=1").json["lines"] == ["third"]
         assert client.get(f"{logs}?lines=0").status == 422
         assert client.get(f"{logs}?lines=1001").status == 422

@@ -40,3 +40,18 @@ def test_a_problem_is_said_once(capsys):
 def test_json_has_a_line_for_each_line(capsys):
     _Printer("json", several=False).show([InstanceOutput("web", "id", ("a",))])
     assert capsys.readouterr().out == '{"node": "web", "nodeid": "id", "line": "a"}\n'
+
+
+def test_the_output_of_a_failed_job_follows_that_of_its_instance(capsys):
+    found = [InstanceOutput("web", "id", ("a", "b")), InstanceOutput("web", "id", ("b", "c"), kept_at=0.0, of_job=True)]
+    for form in ("text", "json"):
+        printer = _Printer(form, several=False)
+        printer.show(found)
+        printer.show(found)
+    printed = capsys.readouterr()
+    *lines, own, _, job, _ = printed.out.splitlines()
+    assert lines == ["a", "b", "b", "c"]
+    assert own == '{"node": "web", "nodeid": "id", "line": "a"}'
+    assert job == '{"node": "web", "nodeid": "id", "job": true, "line": "b"}'
+    note = "web/id: its configuration manager has failed; what was kept at 1970-01-01T00:00:00+00:00:"
+    assert printed.err.splitlines() == [note] * 2

@@ -32,6 +32,8 @@ export function Output({ id, name, one, close }) {
     ${data && !data.available && html`<p class="muted">There is no output: ${data.detail}.</p>`}
     ${data?.available && !data.lines.length && html`<p class="muted">It has printed nothing so far.</p>`}
     ${data?.lines.length > 0 && html`<${Lines} lines=${data.lines} />`}
+    ${data?.failed_job && html`<p class="note">Its configuration manager has failed. This was kept <${Time} at=${data.failed_job.kept_at} /></p>
+      <${Lines} lines=${data.failed_job.lines} />`}
   </dialog>`;
 }
 

@@ -10,6 +10,7 @@ from occopus_core.engine.instance.output import KEPT_LINES
 from occopus_core.engine.passes.errors import BuildError, UnconfiguredError
 from occopus_core.engine.passes.outputs import kept
 from occopus_core.events import EventKind
+from occopus_core.manager.instance_logs import read_logs
 
 from ..configured import Managers
 from ..conftest import infrastructure
@@ -122,3 +123,23 @@ def test_a_ready_instance_that_cannot_be_reconfigured_has_it_in_its_event_alone(
     assert texts(world, EventKind.NODE_UNHEALTHY) == [f"not reconfigured: {WHY}"]
     (record,) = world.store.configurations.of("infra")
     assert (record.state, record.reason) == (ConfigState.FAILED, FAILED)
+
+
+def logged(world, since=None):
+    connections = world.resources().connections
+    return [(one.of_job, list(one.lines)) for one in read_logs(world.store, connections, "infra", "app", 100, since)]
+
+
+def test_the_log_of_an_instance_has_it_until_the_instance_is_reconfigured(world, managers):
+    managers.define("app", resource={"output": "login:\n"})
+    world.build(infrastructure("app"))
+    own = (False, ["login:"])
+    assert logged(world) == [own]
+    managers.define("app", fail=FAILED, output=PRINTED, resource={"output": "login:\n"})
+    with pytest.raises(UnconfiguredError):
+        world.build(infrastructure("app"))
+    assert logged(world) == [own, (True, LINES)]
+    assert not any(of_job for of_job, _ in logged(world, world.clock.now() + 1))
+    managers.define("app", publish={"port": 1}, resource={"output": "login:\n"})
+    world.build(infrastructure("app"))
+    assert logged(world) == [own]
