@@ -300,7 +300,7 @@ class Execution:
             return
         self._runtime.emit(EventKind.NODE_MOVED, work, f"{error}: trying {work.alternatives[0].label}")
         self._discard(work)
-        self._failover.move(work)
+        self._failover.move(work, in_build=not self._tolerant)
         self._creation.begin(work)
 
     def _discard(self, work: Work) -> None:

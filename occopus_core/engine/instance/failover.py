@@ -40,11 +40,15 @@ class Failover:
         until = self._runtime.clock.monotonic() + PASS_OVER_SECONDS
         self._runtime.experience.passed_over[implementation.digest] = PassedOver(until, str(error))
 
-    def move(self, work: Work) -> None:
-        """Reserve the instance again, with the next implementation. What the first may have made is not its concern."""
+    def move(self, work: Work, *, in_build: bool) -> None:
+        """Reserve the instance again, with the next implementation. What the first may have made is not its concern.
+
+        A build that fails undoes what it has reserved: the implementation may be one of its own description.
+        """
         before = work.record
+        provisional = before.provisional or in_build
         blueprint = self._blueprint(work.node_name)
-        fresh = reserve(self._runtime, blueprint, work.implementation, before.position, provisional=before.provisional)
+        fresh = reserve(self._runtime, blueprint, work.implementation, before.position, provisional=provisional)
         work.record, work.link, work.prepared, work.last_called, work.configuration = fresh, None, None, 0.0, None
         work.clock = None
         self._take_next(work)

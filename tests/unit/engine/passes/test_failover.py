@@ -10,6 +10,7 @@ from occopus_core.engine.instance.failover import PASS_OVER_SECONDS
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import BuildError
 from occopus_core.events import EventKind
+from occopus_core.store.records import Stage
 
 from ..conftest import Convergence, infrastructure, node
 
@@ -210,3 +211,40 @@ def test_the_filter_still_holds(world):
     with pytest.raises(BuildError):
         world.build(infrastructure(dataclasses.replace(web, filter={"project": "east"})))
     world.assert_nothing()
+
+
+@pytest.fixture
+def unfinished(world):
+    """The project of an instance that maintenance is about to make, and which has no room now."""
+    world.rng = random.Random(1)
+    world.define("web", implementations=TWO)
+    world.build(infrastructure("web"))
+    (row,) = world.store.instances("infra")
+    (project,) = projects(world)
+    world.cloud.change(row.instance_id, "lose")
+    world.rewrite(row, stage=Stage.RESERVED, instance_id=None, addresses=())
+    world.cloud.set_limits({project: 0})
+    return project
+
+
+def test_a_failed_build_undoes_what_it_has_made_by_another_implementation(world, unfinished):
+    mine, others = (
+        [one for one in TWO if (one["resource"]["project"] == unfinished) is same] for same in (True, False)
+    )
+    changed = [{"resource": {**one["resource"], "boot_seconds": 1}} for one in others]
+    world.define("web", implementations=[*mine, *changed])
+    world.define("bad", boot_seconds=5, fail="exit code 3")
+    with pytest.raises(BuildError, match="exit code 3"):
+        world.build(infrastructure("web", "bad"))
+    assert world.told(EventKind.NODE_MOVED) == ["web"]
+    assert world.store.instances("infra") == []
+    assert world.live() == []
+    world.clock.time += 60
+    world.convergence().maintain()
+    world.assert_runs({"web": 1})
+
+
+def test_an_instance_that_a_build_moves_stays_where_the_build_succeeds(world, unfinished):
+    world.build(infrastructure("web"))
+    world.assert_runs({"web": 1})
+    assert projects(world) != [unfinished]
