@@ -10,10 +10,10 @@ from types import FrameType
 
 
 @contextlib.contextmanager
-def plugin_code(error_of: Callable[[BaseException], Exception]) -> Iterator[None]:
+def plugin_code(error_of: Callable[[BaseException], BaseException]) -> Iterator[None]:
     """Raise what `error_of` returns for whatever is raised within, also for a `KeyboardInterrupt` of the plugin's own.
 
-    One that follows from a signal is the user's, and passes.
+    One that follows from a signal is the user's, and passes; so does what `error_of` returns unchanged.
     """
     with _noted_interrupts() as interrupts:
         try:
@@ -21,7 +21,10 @@ def plugin_code(error_of: Callable[[BaseException], Exception]) -> Iterator[None
         except BaseException as error:
             if interrupts and isinstance(error, KeyboardInterrupt):
                 raise
-            raise error_of(error) from error
+            made = error_of(error)
+            if made is error:
+                raise
+            raise made from error
 
 
 @contextlib.contextmanager

@@ -166,21 +166,22 @@ class Registry:
         name = str(section["type"])
         plugin = self.context(name)
         who = self.named("context", name)
-        try:
-            made: object = plugin().contextualise(section, render)
-        except (Exception, SystemExit) as error:  # whatever the plugin raises
-            if isinstance(error, ProviderError):
+
+        def unexpected(error: BaseException) -> BaseException:
+            if isinstance(error, Exception) and type(error).__module__.startswith("occopus_core."):
+                return error
+            return PermanentError(breach_text(who, f"contextualise() raised {described(error)}"))
+
+        with plugin_code(unexpected):
+            try:
+                made: object = plugin().contextualise(section, render)
+            except ProviderError as error:
                 redact = hiding(section)
                 raise sound(error, redact, lambda how: breach_text(who, f"contextualise() raised {how}")) from None
-            if type(error).__module__.startswith("occopus_core."):
-                raise
-            fault = f"contextualise() raised {described(error)}"
-        else:
-            fault = fault_of_context(made, plugin.forms)
-            if isinstance(made, Context) and not fault:
-                return made
-            fault += place_of(plugin.contextualise)
-        raise PermanentError(breach_text(who, fault))
+        fault = fault_of_context(made, plugin.forms)
+        if isinstance(made, Context) and not fault:
+            return made
+        raise PermanentError(breach_text(who, f"{fault}{place_of(plugin.contextualise)}"))
 
     def typed(self, kind: str, name: str, rendered: T, source: Mapping[str, Any], digest: str) -> T:
         """A rendered section with its scalars converted to the types of the plugin's schema; changed in place.

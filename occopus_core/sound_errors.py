@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import reprlib
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -87,26 +88,26 @@ class _Parts:
     def _read(self, name: str, get: Callable[[], object], convert: Callable[[object], T], default: T) -> T:
         try:
             return convert(get())
-        except _WrongTypeError as wrong:
+        except _WrongValueError as wrong:
             self._faults.append(f"{name} {wrong}")
         except (Exception, SystemExit) as raised:  # noqa: BLE001  # code of the plugin may raise anything
             self._faults.append(f"{name} raises {type(raised).__name__}")
         return default
 
 
-class _WrongTypeError(Exception):
-    """An attribute has a value of a wrong type."""
+class _WrongValueError(Exception):
+    """An attribute has a value of a wrong type, or out of range."""
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise _WrongTypeError(f"is {type(value).__name__}, expected a text")
+        raise _WrongValueError(f"is {type(value).__name__}, expected a text")
     return str.__str__(value)
 
 
 def _message(value: object) -> str:
     if value is None:
-        raise _WrongTypeError("is missing: its __init__ has to call super().__init__ with a text")
+        raise _WrongValueError("is missing: its __init__ has to call super().__init__ with a text")
     return _text(value)
 
 
@@ -115,13 +116,16 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _seconds(value: object) -> float | None:
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if value is not None and not (math.isfinite(number) and number >= 0):
-        raise _WrongTypeError(f"is {type(value).__name__}, expected a number of seconds or None")
-    return None if value is None else float(number)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _WrongValueError(f"is {type(value).__name__}, expected a number of seconds or None")
+    if not 0 <= value <= sys.float_info.max:
+        raise _WrongValueError(f"is {reprlib.repr(value)}, expected at least 0 seconds, or None")
+    return float(value)
 
 
 def _others(value: object) -> tuple[PermanentError, ...]:
     if not isinstance(value, tuple) or not all(isinstance(each, PermanentError) for each in value):
-        raise _WrongTypeError(f"is {type(value).__name__}, expected a tuple of PermanentError")
+        raise _WrongValueError(f"is {type(value).__name__}, expected a tuple of PermanentError")
     return value

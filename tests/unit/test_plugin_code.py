@@ -25,6 +25,14 @@ def test_whatever_is_raised_is_of_the_plugin(kind):
     assert isinstance(caught.value.__cause__, kind)
 
 
+def test_what_it_returns_unchanged_is_raised_as_it_is():
+    error = ValueError("known")
+    with pytest.raises(ValueError, match="known") as caught, plugin_code(lambda raised: raised):
+        raise error
+    assert caught.value is error
+    assert error.__cause__ is None
+
+
 @pytest.fixture
 def interruptible():
     """SIGINT raises `KeyboardInterrupt`, also where the tests were started in the background."""

@@ -345,3 +345,13 @@ def test_the_error_of_a_contextualiser_shows_no_secret_of_its_section():
     registry = Registry({("context", "fussy"): contextualiser(refuse)})
     with pytest.raises(PermanentError, match=r"no host for \*\*\*"):
         registry.contextualised({"type": "fussy", "password": "open-sesame"}, None)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit, BaseException, SystemExit])
+def test_a_contextualiser_that_raises_no_exception_is_named(kind):
+    def end():
+        raise kind
+
+    said = rf"^the contextualisation 'fussy' breaks its contract: contextualise\(\) raised {kind.__name__} \("
+    with pytest.raises(PermanentError, match=said):
+        Registry({("context", "fussy"): contextualiser(end)}).contextualised({"type": "fussy"}, None)

@@ -92,8 +92,9 @@ MALFORMED = {
 }
 THROTTLED = {
     "retry_after is str": functools.partial(with_attribute, "retry_after", "5"),
-    "retry_after is float": functools.partial(with_attribute, "retry_after", float("nan")),
-    "retry_after is int": functools.partial(with_attribute, "retry_after", -1),
+    "retry_after is nan, expected at least 0": functools.partial(with_attribute, "retry_after", float("nan")),
+    "retry_after is -1, expected at least 0": functools.partial(with_attribute, "retry_after", -1),
+    "retry_after is 1000": functools.partial(with_attribute, "retry_after", 10**400),
 }
 PERMANENT = {
     "at is int": functools.partial(with_attribute, "at", 1),
