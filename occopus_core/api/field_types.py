@@ -1,6 +1,10 @@
-"""The types of the fields of values that plugins answer."""
+"""The fields of the contract's values: the types of those that plugins answer, and read-only ones that they get."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 
 class FieldTypeError(TypeError):
@@ -12,3 +16,10 @@ def require(owner: str, name: str, value: object, *kinds: type) -> None:
     if not isinstance(value, kinds):
         expected = " or ".join(kind.__name__ for kind in kinds)
         raise FieldTypeError(f"{owner}.{name} is of the type {type(value).__name__}, expected {expected}")
+
+
+def read_only(value: Any) -> Any:
+    """The same JSON value as one that cannot be changed: mappings are read-only, lists are tuples."""
+    if isinstance(value, Mapping):
+        return MappingProxyType({key: read_only(item) for key, item in value.items()})
+    return tuple(map(read_only, value)) if isinstance(value, list | tuple) else value

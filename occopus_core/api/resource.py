@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NewType
 
 from occopus_core.api.context import Context, ContextForm
 from occopus_core.api.errors import ProviderError
-from occopus_core.api.field_types import require
+from occopus_core.api.field_types import read_only, require
 from occopus_core.api.ssh import HostKeys, MemoryHostKeys
 
 InstanceId = NewType("InstanceId", str)
@@ -168,13 +168,19 @@ class Connection:
 
     type: str
     settings: Mapping[str, Any]
-    """The handler's `connection_keys` with their values, without keys that the description leaves out."""
+    """The handler's `connection_keys` with their values, without keys that the description leaves out.
+
+    Read-only, as is every mapping in it; lists are tuples."""
     auth: Mapping[str, str] = field(repr=False)
-    """The matching `auth_data`; empty without credentials."""
+    """The matching `auth_data`; empty without credentials. Read-only."""
     call_timeout: float = 30.0
     """Seconds within which each call of a plugin MUST end; with `TransientError` where no answer came by then."""
     host_keys: HostKeys = field(default_factory=MemoryHostKeys, repr=False, compare=False)
     """The pinned SSH host keys of instances, for plugins that log in to them."""
+
+    def __post_init__(self) -> None:
+        for name in ("settings", "auth"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
 
 
 class Feature(enum.Enum):

@@ -35,7 +35,9 @@ class OpenConnection(Generic[P]):
     def key(self) -> ConnectionKey:
         """The key that identifies this connection."""
         return connection_key(
-            self._connection.type, json.dumps(self._connection.settings, sort_keys=True), self._connection.auth
+            self._connection.type,
+            json.dumps(self._connection.settings, sort_keys=True, default=dict),
+            self._connection.auth,
         )
 
     def silence(self, label: str) -> str:

@@ -1,10 +1,13 @@
-"""Values and errors that plugins make with wrong types."""
+"""Values and errors that plugins make with wrong types; values that they get."""
+
+from dataclasses import replace
 
 import pytest
 
 from occopus_core.api import (
     Address,
     AuthError,
+    Connection,
     Instance,
     InstanceState,
     Owner,
@@ -118,3 +121,15 @@ def test_errors_within_more_are_all_in_it():
     error = PermanentError("a", more=[PermanentError("b"), middle, "no error"])
     assert [one.message for one in error.more] == ["b", "c", "d"]
     assert error.more[2] is deep
+
+
+def test_a_plugin_cannot_change_the_settings_and_credentials_of_its_connection():
+    given = {"endpoint": "http://a", "zones": ["a", {"name": "b"}]}
+    connection = Connection("mine", given, {"password": "p"})
+    assert connection == Connection("mine", {"endpoint": "http://a", "zones": ("a", {"name": "b"})}, {"password": "p"})
+    for mapping in (connection.settings, connection.settings["zones"][1], connection.auth):
+        with pytest.raises(TypeError, match="does not support item assignment"):
+            mapping["endpoint"] = "http://b"
+    given["endpoint"] = "http://b"
+    assert connection.settings["endpoint"] == "http://a"
+    assert replace(connection, auth={}).settings == connection.settings
