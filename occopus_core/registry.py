@@ -50,6 +50,8 @@ WORDS = {
     "notify": "notifier",
 }
 """The name of each kind of plugin in messages."""
+_CONTEXT = "contextualisation"
+"""The section of a contextualiser in a node definition."""
 
 
 class PluginState(enum.Enum):
@@ -162,6 +164,7 @@ class Registry:
         """The context that the contextualiser of a section makes.
 
         Raises `PluginError`, the errors of `render`, and `PermanentError`, also where the plugin breaks its contract.
+        Each `PermanentError` that names no place in the node definition is placed at the section.
         """
         name = str(section["type"])
         plugin = self.context(name)
@@ -170,18 +173,22 @@ class Registry:
         def unexpected(error: BaseException) -> BaseException:
             if isinstance(error, Exception) and type(error).__module__.startswith("occopus_core."):
                 return error
-            return PermanentError(breach_text(who, f"contextualise() raised {described(error)}"))
+            return PermanentError(breach_text(who, f"contextualise() raised {described(error)}"), at=_CONTEXT)
 
         with plugin_code(unexpected):
             try:
                 made: object = plugin().contextualise(section, render)
             except ProviderError as error:
                 redact = hiding(section)
-                raise sound(error, redact, lambda how: breach_text(who, f"contextualise() raised {how}")) from None
+                refusal = sound(error, redact, lambda how: breach_text(who, f"contextualise() raised {how}"))
+                if isinstance(refusal, PermanentError):
+                    for each in (refusal, *refusal.more):
+                        each.at = each.at or _CONTEXT
+                raise refusal from None
         fault = fault_of_context(made, plugin.forms)
         if isinstance(made, Context) and not fault:
             return made
-        raise PermanentError(breach_text(who, f"{fault}{place_of(plugin.contextualise)}"))
+        raise PermanentError(breach_text(who, f"{fault}{place_of(plugin.contextualise)}"), at=_CONTEXT)
 
     def typed(self, kind: str, name: str, rendered: T, source: Mapping[str, Any], digest: str) -> T:
         """A rendered section with its scalars converted to the types of the plugin's schema; changed in place.

@@ -35,21 +35,22 @@ def refusals(registry: Registry, credentials: Credentials, implementation: Imple
     """The path and the message of each mistake that makes every node of this implementation impossible.
 
     A mistake counts if it is certain: the plugin refuses the value for every result of the templates, on every machine
-    and for every user, and the named place is no template itself, or the implementation has no template. A plugin that
-    breaks its contract is such a mistake, except for a handler that cannot be set up: the cause may be this machine or
-    missing credentials. Calls no provider. Raises nothing.
+    and for every user, and the named place is no template itself. Where that is a whole section, or no place is named,
+    no template is in the section, or in the implementation. A plugin that breaks its contract is such a mistake, except
+    for a handler that cannot be set up: the cause may be this machine or missing credentials. Calls no provider. Raises
+    nothing.
     """
     first, *others = (_errors(registry, credentials, implementation, text) for text in _STAND_INS)
     always = frozenset(map(str, first)).intersection(*(map(str, other) for other in others))
     sections = {"resource": implementation.resource, "contextualisation": implementation.contextualisation}
     certain = [error for error in first if str(error) in always and not error.here and _is_certain(error, sections)]
-    refused = [(error.at or named_path(error) or "resource", str(error)) for error in certain]
+    refused = [(named_path(error) or "resource", str(error)) for error in certain]
     return [*breaches(implementation, registry), *refused]
 
 
 def _is_certain(error: PermanentError, sections: Mapping[str, Any]) -> bool:
-    if not error.at:
-        return not _has_template(sections)
+    if not error.at or error.at in sections:
+        return not _has_template(sections.get(error.at, sections))
     place: Any = sections
     for step in path_in(sections, error.at):
         place = place[step]

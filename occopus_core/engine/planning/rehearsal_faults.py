@@ -17,11 +17,13 @@ _PATH = re.compile(r"(?:resource|contextualisation|config_management|health_chec
 
 
 def named_path(error: Exception) -> str:
-    """The path within an implementation that an error of a plugin names, else an empty text."""
-    if isinstance(error, PermanentError) and error.at:
-        return error.at
+    """The path within an implementation that an error of a plugin names, else an empty text.
+
+    A path in its text that leads further than its `at` is the more exact one.
+    """
+    at = error.at if isinstance(error, PermanentError) else ""
     found = _PATH.match(str(error))
-    return found[0] if found else ""
+    return found[0] if found and found[0].startswith(at) else at
 
 
 def type_paths(infrastructure: Infrastructure) -> Mapping[str, str]:

@@ -81,9 +81,9 @@ BROKEN = {
 }
 
 
-def imported(tmp_path, kind, name, method, text="plain"):
+def imported(tmp_path, kind, name, method, text="plain", endpoint="here"):
     """Import definitions with a plugin of which one method is replaced."""
-    (tmp_path / "nodes.yaml").write_text(NODES.replace("TEXT", text))
+    (tmp_path / "nodes.yaml").write_text(NODES.replace("TEXT", text).replace("endpoint: here", f"endpoint: {endpoint}"))
     value = staticmethod(method) if name in {"powers", "sources", "exclusive"} else method
     broken = type("Broken", (Handler if kind == "resource" else Plain,), {name: value})
     plugins = {("resource", "mine"): Handler, ("context", "mine"): Plain, (kind, "mine"): broken}
@@ -148,3 +148,33 @@ def test_a_definition_from_the_network_is_refused_with_its_name_and_position(nam
         problem.message
         == f"{HANDLER}' breaks its contract: {name}() raised KeyError {place(raises)}; report it to its author"
     )
+
+
+def refuses(*_):
+    raise PermanentError("it does not fit", more=[PermanentError("nor does this")])
+
+
+def names_a_key(*_):
+    raise PermanentError("contextualisation.text: it is too short")
+
+
+@pytest.mark.parametrize(
+    ("method", "places"),
+    {
+        raises: [("3:5", "node_def:one[0].contextualisation")],
+        answers: [("3:5", "node_def:one[0].contextualisation")],
+        malformed: [("3:5", "node_def:one[0].contextualisation")],
+        refuses: [("3:5", "node_def:one[0].contextualisation")] * 2,
+        names_a_key: [("3:37", "node_def:one[0].contextualisation.text")],
+    }.items(),
+)
+def test_what_a_contextualisation_refuses_has_the_position_of_its_section(tmp_path, method, places):
+    with pytest.raises(DescriptionError) as caught:
+        imported(tmp_path, "context", "contextualise", method)
+    found = [(str(problem.position).partition("nodes.yaml:")[2], problem.path) for problem in caught.value.problems]
+    assert found == places
+
+
+def test_templates_of_another_section_do_not_matter_to_a_contextualisation(tmp_path):
+    with pytest.raises(DescriptionError, match="it does not fit"):
+        imported(tmp_path, "context", "contextualise", refuses, endpoint="'{{ variables.cloud }}'")
