@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
+from occopus_core.api.resource import InstanceId
 from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition
 from occopus_core.events import Event, EventKind
 from occopus_core.store import tables
@@ -266,6 +267,15 @@ class Store:
         """The instances of all infrastructures, by token."""
         with self._database.reading() as connection:
             return {row.token: instance_of(row) for row in connection.execute(sa.select(tables.instances))}
+
+    def instances_by_id(self, ids: Collection[InstanceId]) -> list[InstanceRecord]:
+        """The instances of all infrastructures that have one of these ids at their provider."""
+        table, found = tables.instances, list[InstanceRecord]()
+        with self._database.reading() as connection:
+            for part in chunks(sorted(ids)):
+                query = sa.select(table).where(table.c.instance_id.in_(part))
+                found += [instance_of(row) for row in connection.execute(query)]
+        return found
 
     def request_destroy(self, infra_id: str) -> None:
         """Request the destruction of an infrastructure, also in the place of a rollback; needs no lease.

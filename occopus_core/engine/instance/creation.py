@@ -224,9 +224,13 @@ class Creation:
         finally:  # until then it may have created something
             work.last_called = self._runtime.clock.now()
         try:
-            return instance_of(answer)
+            instance = instance_of(answer)
         except WrongInstanceError as wrong:
             raise wrong_answer(work.handler, "create", str(wrong)) from None
+        if instance.id != work.record.instance_id:
+            for breach in self._id_owners.breaches({work: instance.id}).values():
+                raise breach
+        return instance
 
     def _returned(self, work: Work, outcome: Outcome[Instance | None]) -> None:
         if not _made_nothing(outcome.error):

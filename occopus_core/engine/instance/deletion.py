@@ -194,16 +194,19 @@ class Deletion:
 
     def _delete_what_is_there(self, handler: ResourceHandler, works: Sequence[Work]) -> Deleted:
         """Runs in the pool. Deletes at once the first time; later it looks first, and deletes what still exists."""
-        ids = [work.record.instance_id for work in works if work.record.instance_id is not None]
+        ids = {work: work.record.instance_id for work in works if work.record.instance_id is not None}
+        taken = self._id_owners.breaches(ids)
         asked = [work.record.instance_id for work in works if work.asked_to_go and work.record.instance_id is not None]
         found = describe(handler, asked) if asked else {}
         states = {id: one.value for id, one in found.items() if one.value is not None}
-        left = [id for id in ids if id not in states or states[id].state is not InstanceState.ABSENT]
+        gone = {id for id, state in states.items() if state.state is InstanceState.ABSENT}
+        left = [id for id in ids.values() if id not in gone and id not in taken]
         self._runtime.journal.refuse_if_lost()
         errors = each_outcome(handler, "delete", left) if left else {}
         for work in works:
             work.asked_to_go = True
-        return Deleted(states, {**errors, **{id: one.error for id, one in found.items() if one.error is not None}})
+        unseen = {id: one.error for id, one in found.items() if one.error is not None}
+        return Deleted(states, {**errors, **unseen, **taken})
 
     def _deleted(self, works: Sequence[Work], outcome: Outcome[Deleted]) -> None:
         for work in self._concerned(works):

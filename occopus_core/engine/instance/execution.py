@@ -104,10 +104,10 @@ class Execution:
         self.cleanup = ManagerCleanup(loop, scope.connections, scope.installation, refuse)
         values = TemplateValues(self.neighbours, self._configuring, self._dependees)
         self._former_first = FormerFirst(runtime, self, lambda: self.works, self._delete_early)
-        id_owners = IdOwners(lambda: self.works)
+        id_owners = IdOwners(scope.infra_id, lambda: self.works, runtime.journal.store, scope.connections)
         self._creation = Creation(runtime, lifecycle, values, self._configuring, self._former_first, id_owners, self)
         self._readiness = Readiness(runtime, lifecycle, self._creation, self._configuring, self)
-        shutdown = Shutdown(runtime, lifecycle, leaving)
+        shutdown = Shutdown(runtime, lifecycle, leaving, id_owners)
         self._deletion = Deletion(runtime, lifecycle, shutdown, self.cleanup, id_owners, self)
 
     @property

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from occopus_core.api.errors import ProviderError, TransientError
 from occopus_core.api.resource import Feature, InstanceId, InstanceState, ResourceHandler
 from occopus_core.engine.instance.configuration_record import note
+from occopus_core.engine.instance.id_owners import IdOwners
 from occopus_core.engine.instance.leaving import Leaving
 from occopus_core.engine.instance.lifecycle import Lifecycle
 from occopus_core.engine.instance.observe import Described, Descriptions, describe, each_outcome, of_one
@@ -27,10 +28,11 @@ Then = Callable[[Work], None]
 class Shutdown:
     """Prepares any number of instances for deletion, concurrently."""
 
-    def __init__(self, runtime: Runtime, lifecycle: Lifecycle, leaving: Leaving) -> None:
+    def __init__(self, runtime: Runtime, lifecycle: Lifecycle, leaving: Leaving, id_owners: IdOwners) -> None:
         self._runtime = runtime
         self._lifecycle = lifecycle
         self._leaving = leaving
+        self._id_owners = id_owners
         self._stopping: dict[
             OpenConnection[ResourceHandler], Batch[Work, Mapping[InstanceId, ProviderError | None]]
         ] = {}
@@ -101,7 +103,9 @@ class Shutdown:
     def _call_stop(self, handler: ResourceHandler, works: Sequence[Work]) -> Mapping[InstanceId, ProviderError | None]:
         """Call `stop`. Runs in the pool."""
         self._runtime.journal.refuse_if_lost()
-        return each_outcome(handler, "stop", [_id(work) for work in works])
+        taken = self._id_owners.breaches({work: _id(work) for work in works})
+        ids = [_id(work) for work in works if _id(work) not in taken]
+        return {**(each_outcome(handler, "stop", ids) if ids else {}), **taken}
 
     def _stopped(self, works: Sequence[Work], outcome: Outcome[Mapping[InstanceId, ProviderError | None]]) -> None:
         for work in filter(self._waits, works):

@@ -33,7 +33,8 @@ class Journal:
         redact: Callable[[str], str] = str,
     ) -> None:
         """`redact` removes secrets from texts of providers before they are recorded."""
-        self._store = store
+        self.store = store
+        """Where the changes go."""
         self._held_lease = held_lease
         self._loop = loop
         self._unwanted = unwanted
@@ -155,7 +156,7 @@ class Journal:
     def _commit(self, add: Callable[[Change], None] | None = None) -> None:
         due, asked = self._held_lease.is_due, moment(self._loop.clock)
         brief = not (self._gathered or self._removed or add)
-        with self._store.changing(self._held_lease.lease, brief=brief) as change:
+        with self.store.changing(self._held_lease.lease, brief=brief) as change:
             if due:
                 change.renew(asked[0])
             change.add_implementations(self._implementations.values())

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 from occopus_core.api.resource import Instance, InstanceState, Owner, ResourceHandler
+from occopus_core.engine.instance.id_owners import rows_of
 from occopus_core.engine.instance.observe import ask_each, owned
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Steps, Waiting
@@ -94,7 +95,10 @@ def _look(context: PassContext, works: Sequence[Work]) -> Steps[tuple[list[Stray
         found, fault = answer.value or ([], answer.error)
         if fault is not None:
             silent.append(f"{label} cannot be searched")
-        strays += [_stray(link, mine, one) for one in found if _is_late(one, mine, known)]
+        late = [one for one in found if _is_late(one, mine, known)]
+        resources = context.resources
+        held = rows_of(resources.store, resources.connections, link, [one.id for one in late])
+        strays += [_stray(link, mine, one) for one in late if one.id not in held]
     rows = [known.get(work.record.token) for work in works]
     return strays, any(row is not None and row.stage is Stage.DROPPING for row in rows), silent
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from importlib.metadata import entry_points
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 from occopus_core.api import (
     Address,
     Context,
+    Feature,
     HealthChecker,
     Instance,
     InstanceState,
@@ -624,3 +626,59 @@ def test_an_id_that_another_instance_has_fails_the_creation_and_deletes_neither(
     assert (kept.node_id, kept.stage) == (first.node_id, Stage.READY)
     assert left.instance_id is None
     assert first.instance_id in {one["id"] for one in world.live()}
+
+
+def held_elsewhere(id):
+    return f"{OTHER} breaks its contract: create() answered the id '{id}', which an instance of 'odd' of the "
+
+
+def test_an_id_of_another_infrastructure_fails_the_creation_and_deletes_neither(world):
+    def create(self, request):
+        found = super(type(self), self).create(request)
+        return dataclasses.replace(found, id=taken[0]) if taken else found
+
+    taken = []
+    unchecked_cloud(world, create=create)
+    world.build(infrastructure("odd"), infra_id="first")
+    (first,) = world.store.instances("first")
+    taken.append(first.instance_id)
+    (problem,) = failure(world, infrastructure("odd"))
+    assert held_elsewhere(first.instance_id) + "infrastructure 'first' has (" in problem
+    assert world.store.instances("infra") == []
+    assert [one["id"] for one in world.live()] == [first.instance_id]
+
+
+@pytest.mark.parametrize("features", [frozenset(), frozenset({Feature.STOP})])
+def test_an_instance_that_a_row_of_another_infrastructure_has_is_neither_stopped_nor_deleted(world, features):
+    """Both rows have the id because two processes have recorded it at the same time."""
+    stopped = []
+
+    def stop(self, ids):
+        stopped.extend(ids)
+        return dict.fromkeys(ids)
+
+    unchecked_cloud(world, stop=stop, features=features, stop_seconds=5.0)
+    world.build(infrastructure("odd"), infra_id="first")
+    world.build(infrastructure("odd"))
+    (first,), (second,) = world.store.instances("first"), world.store.instances("infra")
+    world.rewrite(second, instance_id=first.instance_id)
+    with pytest.raises(UnconfirmedError, match=re.escape(held_elsewhere(first.instance_id))):
+        world.destroy()
+    assert stopped == []
+    assert first.instance_id in {one["id"] for one in world.live("first")}
+    with pytest.raises(UnconfirmedError):
+        world.destroy()
+    world.destroy(infra_id="first")
+    assert first.instance_id not in {one["id"] for one in world.live()}
+    world.destroy()
+    world.assert_nothing()
+
+
+def test_the_same_id_on_another_connection_is_another_instance(world):
+    unchecked_cloud(world)
+    world.build(infrastructure("odd"), infra_id="first")
+    world.build(infrastructure("odd"))
+    (first,), (second,) = world.store.instances("first"), world.store.instances("infra")
+    world.rewrite(first, connection='{"endpoint": "elsewhere"}', instance_id=second.instance_id)
+    world.destroy()
+    assert second.instance_id not in {one["id"] for one in world.live()}
