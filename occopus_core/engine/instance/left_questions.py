@@ -17,8 +17,13 @@ FRESH_SECONDS = 2 * PATIENCE
 LOST_SECONDS = PATIENCE + GRACE
 """Seconds after which a call counts as lost, and the question is asked again."""
 
-SLOWDOWN = 4
+SLOWDOWN = 4.0
 """By this factor longer is waited for each further call that hangs: few of them hang at once, however long it lasts."""
+
+
+def are_lost(asked_at: Sequence[float], now: float) -> bool:
+    """True if the latest of these calls, none of which has returned, counts as lost. Times are monotonic."""
+    return now - max(asked_at) > LOST_SECONDS * SLOWDOWN ** (len(asked_at) - 1)
 
 
 class Question(Protocol):
@@ -84,8 +89,8 @@ class LeftQuestions(Generic[Key, Q]):
     def _is_of_use(self, key: Key, question: Q) -> bool:
         if question.is_answered:
             return self._is_fresh(question)
-        hanging, left = self._hanging(key), self._left[key]
-        return len(hanging) == len(left) and self._age(question) <= LOST_SECONDS * SLOWDOWN ** (len(hanging) - 1)
+        hanging, now = self._hanging(key), self._clock.monotonic()
+        return len(hanging) == len(self._left[key]) and not are_lost([one.asked_at for one in hanging], now)
 
     def _is_to_keep(self, left: Sequence[Q]) -> bool:
         return any(not question.is_answered or self._is_fresh(question) for question in left)

@@ -48,8 +48,8 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         super().__init__(make, section, connection, limits)
         self.jobs = jobs
         self.label = label
-        self.asked_at: dict[object, float] = {}
-        """The questions for the status of ready nodes that are not answered yet, with their times (monotonic)."""
+        self.asked_at: dict[frozenset[str], list[float]] = {}
+        """By the ids of ready nodes: when their status was asked for, without an answer so far (monotonic)."""
         self._who, self._redact = who, redact
 
     def ask(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Address
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.instance.failure_detection import Notes
+from occopus_core.engine.instance.left_questions import are_lost
 from occopus_core.engine.instance.neighbours import Neighbours, recorded_node
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.call_limits import RENDERED_AT_ONCE, CallQueue
@@ -52,7 +54,7 @@ def ask_managers(
 ) -> Steps[Managed]:
     """Ask the managers of ready instances once, concurrently. Published attributes go to the notes.
 
-    A manager that has not answered an earlier question is not asked again, and not waited for again.
+    A manager that has not answered an earlier question is asked again ever more seldom, and not waited for again.
     """
     by_link: dict[ManagerConnection, list[Work]] = {}
     answers: dict[str, Outcome[ConfigStatus]] = {}
@@ -87,16 +89,23 @@ def _ask(
     loop: Loop, link: ManagerConnection, nodes: Sequence[ConfigNode], done: Callable[[Outcome[Statuses]], None]
 ) -> None:
     """Ask for the status of nodes. `done` gets the answer, or an error after `PATIENCE` seconds, or both."""
-    question, now = object(), loop.clock.monotonic()
+    key, now = frozenset(node.node_id for node in nodes), loop.clock.monotonic()
     silence: Outcome[Statuses] = Outcome(error=TransientError(f"{link.label} has not answered for {PATIENCE:g} s"))
-    if now - min(link.asked_at.values(), default=now) >= PATIENCE:
+    if now - min(itertools.chain(*link.asked_at.values()), default=now) >= PATIENCE:
         done(silence)
-        return
-    link.asked_at[question] = now
-    loop.after(PATIENCE, lambda: done(silence))
+        if key in link.asked_at and not are_lost(link.asked_at[key], now):
+            return
+    else:
+        loop.after(PATIENCE, lambda: done(silence))
+    asked_at = link.asked_at.setdefault(key, [])
+    asked_at.append(now)
 
     def returned(outcome: Outcome[Statuses]) -> None:
-        del link.asked_at[question]
+        asked_at.remove(now)
+        if not asked_at and link.asked_at.get(key) is asked_at:
+            del link.asked_at[key]
+        if outcome.error is None:  # calls that hang still do not hold up the next question
+            link.asked_at.clear()
         done(outcome)
 
     link.limits.submit(lambda: link.statuses(nodes), returned)

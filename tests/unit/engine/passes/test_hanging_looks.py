@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from occopus_core.api import Verdict
+from occopus_core.api import ConfigState, ConfigStatus, Verdict
 from occopus_core.api.errors import TransientError
 from occopus_core.events import EventKind
 from occopus_core.store.records import ScaleKind
 
 from ..conftest import infrastructure
-from ..fakes import health_checker
+from ..fakes import config_manager, health_checker
 from .test_maintenance_loop import Keeper
 from .test_slow_clouds import Clouds, clouds
 
@@ -25,15 +25,20 @@ def ask(world, name, kind=ScaleKind.REPLACE, amount=0):
 
 def kept(world, clouds):
     """Maintenance of a node on the slow cloud; the calls of describe() that begin in seconds 20 to 31 never return."""
-    world.build(infrastructure("far"))
+    return losing(world, clouds, "far", "describe"), rows(world, "far")[0]
+
+
+def losing(world, clouds, name, operation):
+    """Maintenance of a node that is built; the calls of an operation that begin in seconds 20 to 31 never return."""
+    world.build(infrastructure(name))
     world.clock.time += 60
     world.events.clear()
     keeper = Keeper(world, interval=10.0)
     keeper.rounds.attach("infra")
     clouds.seconds = 1e6
-    keeper.after(20, lambda: clouds.hangs.add("describe"))
+    keeper.after(20, lambda: clouds.hangs.add(operation))
     keeper.after(31, clouds.hangs.clear)
-    return keeper, rows(world, "far")[0]
+    return keeper
 
 
 def test_a_request_is_applied_after_a_call_that_never_returned(world, clouds):
@@ -115,3 +120,45 @@ def test_an_ill_instance_on_a_slow_cloud_is_not_called_lost(world, clouds):
     keeper.run(200)
     assert [one.text for one in world.events if one.kind is EventKind.NODE_UNHEALTHY] == ["refused"]
     assert "failed" not in [one for one, _ in seen], "ill for 150 s of 300, and its provider has it"
+
+
+def test_a_manager_is_asked_again_after_calls_that_never_returned(world, clouds):
+    """The job of its node gets lost later on, and the node is configured again."""
+
+    class Manager(config_manager()):
+        lost = False
+
+        def configure(self, node):
+            Manager.lost = False
+            super().configure(node)
+
+        def status(self, nodes):
+            clouds.hang("status")
+            found = super().status(nodes)
+            return {id: ConfigStatus(ConfigState.UNKNOWN) for id in found} if Manager.lost else found
+
+    world.install("config", "fake", Manager)
+    world.define("web", implementations=[{"config": {"type": "fake", "endpoint": "chef"}, "timeout": 60.0}])
+    keeper = losing(world, clouds, "web", "status")
+    keeper.after(200, lambda: setattr(Manager, "lost", True))
+    keeper.run(1000)
+    assert clouds.asked == 1
+    assert world.told(EventKind.NODE_RECONFIGURED) == ["web"]
+
+
+def test_a_manager_that_never_answers_again_is_asked_ever_more_seldom(world, clouds):
+    class Manager(config_manager()):
+        def status(self, nodes):
+            clouds.hang("status")
+            return super().status(nodes)
+
+    world.install("config", "fake", Manager)
+    world.define("web", implementations=[{"config": {"type": "fake", "endpoint": "chef"}, "timeout": 60.0}])
+    world.build(infrastructure("web"))
+    world.clock.time += 60
+    keeper = Keeper(world, interval=10.0)
+    keeper.rounds.attach("infra")
+    clouds.seconds = 1e6
+    clouds.hangs.add("status")
+    keeper.run(2000)
+    assert 2 <= clouds.asked <= 4
