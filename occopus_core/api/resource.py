@@ -194,6 +194,8 @@ class Feature(enum.Enum):
     """`stop` asks instances to shut down before they are deleted, and descriptions may set `stop_seconds`."""
     MARK = "mark"
     """`mark` restores owner and token on an instance that has lost them."""
+    ENSURE = "ensure"
+    """`ensure` makes sure that an instance can be created, before another one is deleted that is in its way."""
 
 
 class ResourceHandler(ABC):
@@ -341,6 +343,18 @@ class ResourceHandler(ABC):
         An absent id is a success, and a failed one does not stop the others. The core repeats the call until `describe`
         reports `ABSENT`. Raises `ProviderError` if no deletion could be requested at all.
         """
+
+    def ensure(self, request: CreateRequest) -> str:
+        """Make sure that the provider has what the request asks for, such as its image. Creates no instance.
+
+        For handlers with `Feature.ENSURE`. Called before an instance is deleted that holds what the new one needs
+        (`exclusive`); after an error that one stays. Returns an empty text once the instance can be created as far as
+        the handler can tell, what the other one holds aside; until then the progress, for users: the core calls again.
+
+        What belongs to no instance may be fetched as in `create`, which finds it. MUST be idempotent, MUST make nothing
+        that has the token or the owner, and MUST NOT refuse what `create` would accept. Raises `ProviderError`.
+        """
+        raise NotImplementedError
 
     def stop(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, ProviderError | None]:
         """Ask these instances to shut down; a key for every id, None for success.

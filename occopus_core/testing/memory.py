@@ -184,13 +184,11 @@ class MemoryHandler(ResourceHandler):
 
     def create(self, request: CreateRequest) -> Instance:
         """Do one step of the creation. Raises `ProviderError`."""
-        context = {
-            "user_data": request.context.user_data,
-            "env": request.context.env or None,
-            "command": request.context.command,
-        }
-        order = {**request.resource, **context, "token": request.token, "owner": asdict(request.owner)}
-        return _instance(self.asked("create", order, "instance")["instance"])
+        return _instance(self.asked("create", _order(request), "instance")["instance"])
+
+    def ensure(self, request: CreateRequest) -> str:
+        """Ask for the image. Raises `ProviderError`."""
+        return str(self.asked("ensure", _order(request), "progress")["progress"])
 
     def describe(self, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Instance]:
         """One call for each page. Raises `ProviderError`."""
@@ -257,6 +255,15 @@ class MemoryHandler(ResourceHandler):
 
     def _pages(self, ids: Sequence[InstanceId]) -> Iterator[list[InstanceId]]:
         return (list(ids[start : start + self.page]) for start in range(0, len(ids), self.page))
+
+
+def _order(request: CreateRequest) -> dict[str, Any]:
+    context = {
+        "user_data": request.context.user_data,
+        "env": request.context.env or None,
+        "command": request.context.command,
+    }
+    return {**request.resource, **context, "token": request.token, "owner": asdict(request.owner)}
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ COMMANDS = {
     "new": ("build", "-i", INFRA, "new.yaml"),
     "bad": ("build", "-i", INFRA, "bad.yaml"),
     "sick": ("build", "-i", INFRA, "sick.yaml"),
+    "lacking": ("build", "-i", INFRA, "lacking.yaml"),
     "maintain": ("maintain", "-i", INFRA),
     "more": ("scale", "-i", INFRA, "-n", "web", "-c", "2"),
     "less": ("scale", "-i", INFRA, "-n", "web", "-c", "-2"),
@@ -30,13 +31,13 @@ COMMANDS = {
     "sweep": ("maintain", "--sweep"),
     "ask": ("ask", "new.yaml"),
 }
-"""The command lines by their word. A build of `bad` fails and undoes itself, and so does one of `sick`, which gives an
-instance of `old` a health check that it does not pass.
+"""The command lines by their word. A build of `bad` fails and undoes itself. So does one of `sick`, which gives an
+instance of `old` a health check that it does not pass, and one of `lacking`, which gives it an image that is not there.
 
 `ask` requests what `new` builds, as the REST service does; a `maintain` builds it.
 """
 
-FAILING = ("bad", "sick")
+FAILING = ("bad", "sick", "lacking")
 
 BY_THE_WAY = ("lose", "stop", "fail", "storm", "calm", "wake")
 """The first three happen to an instance behind our back; `storm` begins the faults before the first blow, or again;

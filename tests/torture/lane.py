@@ -57,7 +57,7 @@ class Lane:
             os.dup2(2, 1)
             import_.main(["nodes.yaml"])
             self.world.keep_store()
-            for word in ("old", "sick", "more", "maintain", "destroy", "sweep"):
+            for word in ("old", "sick", "lacking", "more", "maintain", "destroy", "sweep"):
                 command, *words = COMMANDS[word]
                 importlib.import_module(f"occopus_core.cli.{command}").main(words)
             names.write_text("\n".join(sys.modules))

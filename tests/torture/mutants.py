@@ -120,10 +120,10 @@ def _delete_first() -> None:
 def _token_anew() -> None:
     again = Creation._again
 
-    def changed(self, work, error):
+    def changed(self, work, error, step):
         request = dataclasses.replace(work.prepared.request, token=f"occopus-{uuid.uuid4()}")
         work.prepared = dataclasses.replace(work.prepared, request=request)
-        again(self, work, error)
+        again(self, work, error, step)
 
     Creation._again = changed
 
@@ -494,7 +494,12 @@ def _unrevised() -> None:
 
 @_mutant("P20", "a new instance does not wait for the one that holds what it needs", "old; new", seed=2)
 def _no_former_first() -> None:
-    FormerFirst.before = lambda _self, _work, _subject, begin: begin()
+    FormerFirst.before = lambda _self, _work, _subject, _ensure, begin: begin()
+
+
+@_mutant("P22", "a former instance is deleted although its successor cannot be had", "old; lacking", seed=2)
+def _not_sure() -> None:
+    Creation._ensure = lambda _self, _work, _request, sure: sure()
 
 
 @_mutant("P21", "a build does not prove what it keeps by its new health checks", "old; sick")

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from .acts import INFRA
-from .world import CHECKED, FQDN, NEW_PORT, OLD_PORT, World, asked_for
+from .world import CHECKED, FQDN, LACKING, NEW_PORT, OLD_PORT, World, asked_for
 
-ABSENT, OLD, NEW, SICK = "absent", "old", "new", "sick"
+ABSENT, OLD, NEW, UNUSABLE = "absent", "old", "new", "unusable"
 """What may become of the infrastructure."""
 
 FOUND = 0
@@ -78,8 +78,8 @@ def unsettled(world: World, possible: Collection[str], *, forgetful: bool, may_s
     description = json.loads(infrastructure["description"])
     port = _port(description)
     state = OLD if port == OLD_PORT else NEW
-    unproved = any(node["type"] == CHECKED for node in description["nodes"])
-    yield from _unexpected(SICK if unproved else state, possible)
+    unusable = any(node["type"] in (CHECKED, LACKING) for node in description["nodes"])
+    yield from _unexpected(UNUSABLE if unusable else state, possible)
     requests = world.rows("scale_requests")
     yield from (f"not applied: {request}" for request in requests if request["applied_at"] is None)
     expected = {**_NODES[state], "web": asked_for(requests)}

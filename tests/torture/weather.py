@@ -20,12 +20,12 @@ def _lost(rng: random.Random) -> Rules:
     """Calls take effect, and nobody learns of it."""
     return [
         {"kind": "lost_reply", "operation": operation, "nth": rng.randint(1, 4)}
-        for operation in (*CHANGING, *CHANGING, rng.choice(ALL))
+        for operation in (*CHANGING, *CHANGING, rng.choice(ALL), "ensure")
     ]
 
 
 def _errors(rng: random.Random) -> Rules:
-    return [{"kind": "error_500", "operation": each, "nth": rng.randint(1, 4)} for each in (*ALL, *ALL)]
+    return [{"kind": "error_500", "operation": each, "nth": rng.randint(1, 4)} for each in (*ALL, *ALL, "ensure")]
 
 
 def _throttled(rng: random.Random) -> Rules:

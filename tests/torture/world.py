@@ -32,6 +32,9 @@ OLD_PORT, NEW_PORT = 1, 2
 CHECKED = "checked"
 """The type of the node `any` in `sick.yaml`: the same machine with a health check that it cannot pass."""
 
+LACKING = "lacking"
+"""The type of the node `any` in `lacking.yaml`: the same machine with an image that does not exist."""
+
 _CHECK = {"urls": ["http://127.0.0.1:1/"], "timeout": 5}
 
 
@@ -58,6 +61,7 @@ def _nodes(endpoint: str, manager: str) -> str:
             "node_def:managed_web": definition({"image": role}, config={"seconds": 0.05, "leave_seconds": 0.05}),
             "node_def:any": definition(*somewhere),
             f"node_def:{CHECKED}": definition(*somewhere, check=_CHECK),
+            f"node_def:{LACKING}": definition(*({**way, "image": "unknown"} for way in somewhere)),
             "node_def:heir": definition({"project": "east", **held}),
             "node_def:bad": definition({"fail": "disk on fire"}),
         }
@@ -90,6 +94,7 @@ DESCRIPTIONS = {
         "new.yaml": _description(NEW_PORT, "heir", managed=managed),
         "bad.yaml": _description(NEW_PORT, "bad", managed=managed),
         "sick.yaml": _description(OLD_PORT, "any", managed=managed, any=CHECKED),
+        "lacking.yaml": _description(OLD_PORT, "any", managed=managed, any=LACKING),
     }
     for managed in (False, True)
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from occopus_core.api.config import ConfigManager
 from occopus_core.api.errors import ProviderError, QuotaError, TransientError
-from occopus_core.api.resource import Instance, InstanceState
+from occopus_core.api.resource import CreateRequest, Feature, Instance, InstanceState, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.configuration_record import adopt, renounce
@@ -24,9 +24,11 @@ from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.planning.fingerprints import rendered_fingerprint
 from occopus_core.engine.planning.preparation import Prepared, Subject
 from occopus_core.events import EventKind
+from occopus_core.printable import one_line
 from occopus_core.registry import PluginError
 from occopus_core.render import TemplateError
-from occopus_core.store.records import UNKNOWN_REQUEST
+from occopus_core.sound_errors import LONGEST_TEXT
+from occopus_core.store.records import UNKNOWN_REQUEST, Stage
 
 UNREACHED_SECONDS = 10.0
 """How long an unreachable provider is tried again before another implementation takes over."""
@@ -74,7 +76,49 @@ class Creation:
         except (TemplateError, PluginError, DescriptionError) as error:
             self._progress.failed(work, str(error))
             return
-        self._former_first.before(work, subject, lambda: self._announce(work, settings))
+        self._former_first.before(
+            work,
+            subject,
+            lambda request, sure: self._ensure(work, request, sure),
+            lambda: self._announce(work, settings),
+        )
+
+    def _ensure(self, work: Work, request: CreateRequest, sure: Callable[[], None]) -> None:
+        """Call `sure` once the provider has all that the instance needs. Nothing is made for the instance before."""
+        if Feature.ENSURE not in work.handler.features:
+            sure()
+            return
+        if phase_of(work) is not Phase.ENSURING:
+            self._lifecycle.enter(work, Phase.ENSURING)
+            work.restart_watch(self._runtime.clock.monotonic())
+        assert work.link is not None, "an instance has a connection before its provider is called"
+        limits, redact = work.link.limits, self._runtime.scope.connections.redact
+        begun = self._lifecycle.queue([work], limits.moved)
+
+        def ensure() -> str:
+            begun()
+            return "" if work.dropping else ensured(work.handler, request, redact)
+
+        def returned(outcome: Outcome[str]) -> None:
+            begun()  # it may have been refused
+            self._ensured(work, outcome, sure, lambda work: self._ensure(work, request, sure))
+
+        limits.submit(ensure, returned, "ensure")
+
+    def _ensured(
+        self, work: Work, outcome: Outcome[str], sure: Callable[[], None], again: Callable[[Work], None]
+    ) -> None:
+        if work.dropping:
+            return
+        if outcome.error is not None:
+            self._refused(work, outcome.error, again)
+        elif outcome.value:
+            work.failures = 0
+            self._after(work, self._runtime.next_look(work, work.handler.poll_seconds), outcome.value, again)
+        else:
+            work.clock = None  # that limit is over
+            self._runtime.not_waiting(work)
+            sure()
 
     def _announce(self, work: Work, settings: str) -> None:
         """Record that it is about to be created."""
@@ -250,12 +294,8 @@ class Creation:
         instance, error = outcome.value, outcome.error
         if work.dropping:
             self._progress.halted(work)
-        elif isinstance(error, TransientError):
-            self._again(work, error)
-        elif isinstance(error, QuotaError):
-            self._progress.declined(work, error)
         elif error is not None:
-            self._progress.failed(work, reason(error))
+            self._refused(work, error, self.call)
         elif instance is None:
             self._progress.failed(work, "the plugin's create answered None, which its contract does not allow")
         elif instance.state is InstanceState.PROVISIONING:
@@ -270,14 +310,23 @@ class Creation:
         delay = self._runtime.next_look(work, work.handler.poll_seconds)
         self._after(work, delay, instance.reason or "the provider is creating its parts", self.call)
 
-    def _again(self, work: Work, error: TransientError) -> None:
+    def _refused(self, work: Work, error: Exception, again: Callable[[Work], None]) -> None:
+        """The provider has raised an error: try it again, elsewhere, or not at all."""
+        if isinstance(error, TransientError):
+            self._again(work, error, again)
+        elif isinstance(error, QuotaError):
+            self._progress.declined(work, error)
+        else:
+            self._progress.failed(work, reason(error))
+
+    def _again(self, work: Work, error: TransientError, again: Callable[[Work], None]) -> None:
         delay = self._runtime.failed_call(work)
         hopeless = error.unreached and self._runtime.failing(work) >= UNREACHED_SECONDS
-        if hopeless and work.alternatives and not work.may_exist:
+        if hopeless and work.alternatives and (work.stage is Stage.RESERVED or not work.may_exist):
             self._progress.declined(work, error)
             return
         limit = work.implementation.health_check.timeout
-        self._after(work, delay, str(error), self.call, f" (tried again; given up after {limit:g} s)", error.message)
+        self._after(work, delay, str(error), again, f" (tried again; given up after {limit:g} s)", error.message)
 
     def _after(
         self,
@@ -300,6 +349,14 @@ class Creation:
         work.reported_waits.add(wait)
         pause = self._lifecycle.in_time(work, seconds)
         self._runtime.loop.after(pause, lambda: None if work.dropping else step(work))
+
+
+def ensured(handler: ResourceHandler, request: CreateRequest, redact: Callable[[str], str]) -> str:
+    """What `ensure` answers, in one line. Blocks as long as the provider does. Raises `ProviderError`."""
+    answer: object = handler.ensure(request)
+    if not isinstance(answer, str):
+        raise wrong_answer(handler, "ensure", f"answered {type(answer).__name__}, expected a text")
+    return one_line(answer, redact, LONGEST_TEXT)
 
 
 def _made_nothing(error: Exception | None) -> bool:

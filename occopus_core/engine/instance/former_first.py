@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from occopus_core.api.errors import PermanentError
+from occopus_core.api.resource import CreateRequest
 from occopus_core.engine.instance.progress import Progress
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
@@ -15,14 +17,25 @@ from occopus_core.engine.planning.exclusive import Claims, claims_of, named
 from occopus_core.engine.planning.preparation import Subject
 from occopus_core.store.records import Stage
 
+Ensure: TypeAlias = Callable[[CreateRequest, Callable[[], None]], None]
+"""Calls its second argument once the provider has all that the request asks for."""
+
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
-    """A new instance that waits until others are gone."""
+class _New:
+    """A new instance for which others may have to be deleted."""
 
     work: Work
+    subject: Subject
+    ensure: Ensure
     begin: Callable[[], None]
+    needed: Claims = frozenset()
+    request: CreateRequest | None = None
+    """Rendered where an instance is in the way."""
+    is_sure: bool = False
+    """The provider has all that it asks for."""
     former: set[Work] = field(default_factory=set)
+    """The instances that it waits for."""
 
 
 class FormerFirst:
@@ -39,7 +52,7 @@ class FormerFirst:
         self._progress = progress
         self._works = works
         self._delete = delete
-        self._waiting: dict[Work, _Waiting] = {}
+        self._waiting: dict[Work, _New] = {}
         self._turns: dict[str, Work] = {}
         """By node name: the new instance that takes the place of another one, until it has ended."""
         self._queues: dict[str, list[Callable[[], None]]] = {}
@@ -55,52 +68,64 @@ class FormerFirst:
         """True if an instance that is to go may hold what a new one needs."""
         return any(map(_may_hold, self._works()))
 
-    def before(self, work: Work, subject: Subject, begin: Callable[[], None]) -> None:
+    def before(self, work: Work, subject: Subject, ensure: Ensure, begin: Callable[[], None]) -> None:
         """Call `begin` at once where no instance that is to go may be in its way, otherwise when all those are gone.
 
-        None is asked to go for a new one that cannot be prepared: its commands are run beforehand, too.
+        None is asked to go for a new one that cannot be prepared (its commands are run beforehand, too), or of which
+        the provider is not sure.
         """
-        former = [one for one in self._works() if _may_be_in_the_way(one, work)]
+        self._prepare(_New(work, subject, ensure, begin))
+
+    def _prepare(self, new: _New) -> None:
+        former = [one for one in self._works() if _may_be_in_the_way(one, new.work)]
         if not former:
-            begin()
+            new.begin()
             return
         scope = self._runtime.scope
 
-        def find() -> Claims:
-            needed = claims_of(scope, subject)
-            if any(_common(one, work, needed) for one in former):
-                scope.prepare(subject)
-            return needed
+        def find() -> None:
+            new.needed = claims_of(scope, new.subject)
+            if any(_common(one, new.work, new.needed) for one in former):
+                new.request = scope.prepare(new.subject).request
 
-        self._runtime.rendering.submit(find, lambda outcome: self._claimed(work, outcome, begin))
+        self._runtime.rendering.submit(find, lambda outcome: self._prepared(new, outcome))
 
-    def _claimed(self, work: Work, outcome: Outcome[Claims], begin: Callable[[], None]) -> None:
-        if work.dropping or self._stopped:
+    def _prepared(self, new: _New, outcome: Outcome[None]) -> None:
+        if new.work.dropping or self._stopped:
             return
         if outcome.error is not None:
-            self._progress.failed(work, reason(outcome.error))
+            self._progress.failed(new.work, reason(outcome.error))
         else:
-            self._take_turn(work, outcome.get(), begin)
+            self._take_turn(new)
 
-    def _take_turn(self, work: Work, needed: Claims, begin: Callable[[], None]) -> None:
+    def _take_turn(self, new: _New) -> None:
+        work = new.work
         if work.dropping or self._stopped:
             return
-        common = {one: _common(one, work, needed) for one in self._works() if _may_be_in_the_way(one, work)}
+        common = {one: _common(one, work, new.needed) for one in self._works() if _may_be_in_the_way(one, work)}
         former = {one for one, claims in common.items() if claims}
         left = [self._left[one] for one in former if one in self._left]
         if not former:
-            begin()
+            new.begin()
         elif left:
             self._decline(work, left[0])
+        elif new.request is None:  # it was in nobody's way when its request was to be rendered
+            self._prepare(new)
         elif self._turns.setdefault(work.node_name, work) is not work:
-            again = self._queues.setdefault(work.node_name, [])
-            again.append(lambda: self._take_turn(work, needed, begin))
+            self._queues.setdefault(work.node_name, []).append(lambda: self._take_turn(new))
+        elif not new.is_sure:
+            new.ensure(new.request, lambda: self._ensured(new))
         else:
             held = named({claim for one in former for claim in common[one]})
-            self._waiting[work] = _Waiting(work, begin, former)
+            new.former = former
+            self._waiting[work] = new
             self._runtime.waiting(work, f"until the former instance is gone, which holds {held}")
             for one in former:
                 self._delete(one)
+
+    def _ensured(self, new: _New) -> None:
+        new.is_sure = True
+        self._take_turn(new)
 
     def gone(self, former: Work) -> None:
         """An instance is gone, and its row is removed."""

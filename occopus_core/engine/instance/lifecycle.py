@@ -75,8 +75,9 @@ def _next(*phases: Phase) -> frozenset[Phase]:
 
 
 RULES: Mapping[Phase, Rule] = {
-    Phase.RESERVED: Rule(Stage.RESERVED, frozenset({Phase.AWAITING, Phase.PREPARING})),
+    Phase.RESERVED: Rule(Stage.RESERVED, frozenset({Phase.AWAITING, Phase.ENSURING, Phase.PREPARING})),
     Phase.AWAITING: Rule(Stage.RESERVED, frozenset({Phase.PREPARING}), _timeout, AtEnd.FAIL, "published"),
+    Phase.ENSURING: Rule(Stage.RESERVED, frozenset({Phase.PREPARING}), _timeout, AtEnd.FAIL, "available"),
     Phase.PREPARING: Rule(Stage.CREATING, _next(Phase.CREATING), _timeout, AtEnd.FAIL, "prepared"),
     Phase.CREATING: Rule(
         Stage.CREATING,

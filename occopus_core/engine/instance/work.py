@@ -25,6 +25,8 @@ class Phase(enum.Enum):
     """It has a row; no call was made for it."""
     AWAITING = "awaiting"
     """It waits for attributes of its dependees."""
+    ENSURING = "ensuring"
+    """Its provider makes sure that it can be created, before another instance is deleted that is in its way."""
     PREPARING = "preparing"
     """Its request is rendered, and it is registered with its configuration manager."""
     CREATING = "creating"

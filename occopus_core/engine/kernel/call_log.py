@@ -19,7 +19,7 @@ LOGGER = "occopus.calls"
 """Calls are logged where this logger has the level DEBUG when the connection is made."""
 _METHODS = frozenset(
     {
-        *("create", "describe", "list_owned", "delete", "stop", "mark", "logs", "cost"),
+        *("ensure", "create", "describe", "list_owned", "delete", "stop", "mark", "logs", "cost"),
         *("register", "configure", "status", "cancel", "leave", "forget", "forget_infrastructure", "list_registered"),
     }
 )

@@ -17,7 +17,7 @@ from occopus_core.sound_errors import sound
 P = TypeVar("P")
 
 _CALLS = frozenset(
-    {"check", "check_host", "create", "describe", "delete", "stop", "mark", "logs", "logs_since", "cost"}
+    {"check", "check_host", "ensure", "create", "describe", "delete", "stop", "mark", "logs", "logs_since", "cost"}
 )
 
 

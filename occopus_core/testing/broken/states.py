@@ -1,12 +1,21 @@
 # ruff: noqa: D102 - each class says what it does wrong
-"""Handlers that report wrong states, and stop, mark or read the logs of instances wrongly."""
+"""Handlers that report wrong states, and ensure, stop, mark or read the logs of instances wrongly."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from occopus_core.api import Instance, InstanceId, InstanceState, NotFoundError, Owner, PermanentError, ProviderError
+from occopus_core.api import (
+    CreateRequest,
+    Instance,
+    InstanceId,
+    InstanceState,
+    NotFoundError,
+    Owner,
+    PermanentError,
+    ProviderError,
+)
 from occopus_core.testing.broken.base import breaks, pause
 from occopus_core.testing.memory import MemoryHandler
 
@@ -189,6 +198,24 @@ class LogsOfThePresent(MemoryHandler):
 
     def logs(self, ids: Sequence[InstanceId], lines: int) -> Mapping[InstanceId, str | None]:
         return {id: text for id, text in super().logs(ids, lines).items() if text is not None}
+
+
+@breaks("ensure_makes_no_instance")
+class EnsuresByCreating(MemoryHandler):
+    """Creates the instance in order to find out whether it can be created."""
+
+    def ensure(self, request: CreateRequest) -> str:
+        self.create(request)
+        return super().ensure(request)
+
+
+@breaks("ensure_finds_what_is_missing")
+class EnsuresEverything(MemoryHandler):
+    """Does not ask for the image."""
+
+    def ensure(self, request: CreateRequest) -> str:
+        super().ensure(replace(request, resource={}))
+        return ""
 
 
 @breaks("mark_writes_lost_tags_again")

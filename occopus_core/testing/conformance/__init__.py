@@ -27,7 +27,7 @@ from occopus_core.api import ContextForm, ResourceHandler  # noqa: E402
 from occopus_core.testing import suite  # noqa: E402
 from occopus_core.testing.conformance.content import ContentClauses, PageClauses  # noqa: E402
 from occopus_core.testing.conformance.failures import FailureClauses  # noqa: E402
-from occopus_core.testing.conformance.features import LogsClauses, MarkClauses, StopClauses  # noqa: E402
+from occopus_core.testing.conformance.features import EnsureClauses, LogsClauses, MarkClauses, StopClauses  # noqa: E402
 from occopus_core.testing.conformance.harness import (  # noqa: E402
     GARBLED,
     OPERATIONS,
@@ -74,6 +74,7 @@ class ResourceHandlerConformance(
     PageClauses,
     ContentClauses,
     StateClauses,
+    EnsureClauses,
     StopClauses,
     MarkClauses,
     LogsClauses,

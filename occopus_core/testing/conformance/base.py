@@ -138,6 +138,8 @@ def perform(handler: ResourceHandler, operation: Operation, request: CreateReque
         return list(handler.list_owned(request.owner))
     if operation == "logs":
         return handler.logs(ids, 1)
+    if operation == "ensure":
+        return handler.ensure(request)
     for error in (handler.stop(ids) if operation == "stop" else handler.delete(ids)).values():
         if error is not None:
             raise error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 
-from occopus_core.api import Feature, InstanceId, InstanceState, Owner, ResourceHandler
+from occopus_core.api import Feature, InstanceId, InstanceState, NotFoundError, Owner, ResourceHandler
 from occopus_core.testing.conformance.base import (
     BUSY_FACTOR,
     declares,
     make,
     order,
     patiently,
+    raised,
     seconds_of,
     state,
     until,
@@ -77,6 +78,35 @@ class StopClauses:
             return state(handler, id) is InstanceState.ABSENT
 
         patiently(harness, removed, "an instance that is deleted while it shuts down becomes absent")
+
+
+class EnsureClauses:
+    """Clauses about `ensure`."""
+
+    @declares(Feature.ENSURE)
+    def test_ensure_makes_no_instance(self, harness: ResourceHarness) -> None:
+        """`ensure` comes to an empty text, can be repeated at any time, and makes nothing that has an owner."""
+        handler, request = harness.handler(), order(harness, "stepwise")
+        for again in ("", " again"):
+            patiently(harness, lambda: not handler.ensure(request), f"`ensure` answers an empty text{again}")
+        found = [instance.id for instance in handler.list_owned(Owner(harness.installation))]
+        assert not found, f"`ensure` made {', '.join(found)}"
+        id = make(harness, handler, request).id
+        assert not handler.ensure(request), "the instance exists, and `ensure` says that it cannot be created yet"
+        assert make(harness, handler, request).id == id, "after `ensure` the token does not find its instance"
+
+    @declares(Feature.ENSURE)
+    def test_ensure_finds_what_is_missing(self, harness: ResourceHarness) -> None:
+        """`ensure` raises `NotFoundError` for a missing resource that the description names."""
+        handler, request = harness.handler(), order(harness, "missing")
+        errors: list[Exception | None] = []
+
+        def refused() -> bool:
+            errors.append(raised(lambda: handler.ensure(request)))
+            return errors[-1] is not None
+
+        patiently(harness, refused, "`ensure` raises an error for a missing image")
+        assert isinstance(errors[-1], NotFoundError), f"a missing image is {errors[-1]!r}"
 
 
 class MarkClauses:

@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 from occopus_core.api import Context, CreateRequest, Feature, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.testing.suite import Harness
 
-Operation = Literal["create", "describe", "list_owned", "delete", "stop", "logs"]
+Operation = Literal["create", "describe", "list_owned", "delete", "stop", "logs", "ensure"]
 OPERATIONS: tuple[Operation, ...] = ("create", "describe", "list_owned", "delete")
 """The operations of every handler."""
-OPTIONAL: Mapping[Feature, Operation] = {Feature.STOP: "stop", Feature.LOGS: "logs"}
+OPTIONAL: Mapping[Feature, Operation] = {Feature.STOP: "stop", Feature.LOGS: "logs", Feature.ENSURE: "ensure"}
 """The operations of a handler that declares the feature."""
 Kind = Literal["plain", "stepwise", "missing", "graceful", "printing"]
 PRINTED = ("first of three", "second: \u00e4 \u20ac", "third and last")
@@ -52,7 +52,7 @@ class FaultInjector(ABC):
     def inject(self, fault: Fault, operation: Operation) -> None:
         """Make every call of the operation fail in this way, until `clear`.
 
-        `stop` and `logs` are among the operations for handlers that declare the feature.
+        `stop`, `logs` and `ensure` are among the operations for handlers that declare the feature.
         """
 
     @abstractmethod

@@ -21,10 +21,10 @@ A rule is a mapping; only `kind` is required.
 ``invisible_seconds``   a created instance is hidden from describe, list and delete for `seconds`
 ======================  ==============================================================================================
 
-`operation` (create, describe, list, delete, stop, logs), `node_name`, `infra_id` and `token` select the calls of the
-rule; without them, it is for any call. A call with several instances matches if one of them does; but a refusal of a
-delete with `node_name`, `infra_id` or `token` refuses only those instances and not the call. Of its calls, the rule
-fires only for the `nth` (from 1), at most `count` times, and with `probability`.
+`operation` (create, describe, list, delete, stop, logs, ensure), `node_name`, `infra_id` and `token` select the calls
+of the rule; without them, it is for any call. A call with several instances matches if one of them does; but a refusal
+of a delete with `node_name`, `infra_id` or `token` refuses only those instances and not the call. Of its calls, the
+rule fires only for the `nth` (from 1), at most `count` times, and with `probability`.
 
 Randomness is seeded: whether the k-th call of an operation for a node fails depends only on the seed and the rules,
 not on how the calls of different nodes interleave.
@@ -40,7 +40,7 @@ from typing import Any, Protocol
 from occopus_core.testing.simcloud.inventory import Refusal
 from occopus_core.testing.web import PAGE
 
-OPERATIONS = ("create", "describe", "list", "delete", "stop", "logs")
+OPERATIONS = ("create", "describe", "list", "delete", "stop", "logs", "ensure")
 REFUSALS = {
     "error_500": "internal error",
     "throttle": "too many calls",

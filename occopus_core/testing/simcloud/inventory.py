@@ -221,6 +221,11 @@ class Inventory:
         self._record(machine, True)
         return machine
 
+    def require_image(self, image: str) -> None:
+        """Raises `Refusal` for an image that does not exist."""
+        if not self.limits.knows(image):
+            raise Refusal("not_found", f"image {image!r} does not exist")
+
     def find(self, ids: Iterable[str]) -> list[Machine]:
         """The existing machines among these, visible or not."""
         self._sweep()
@@ -286,8 +291,7 @@ class Inventory:
         self._gone.clear()
 
     def _make(self, order: Order, now: float, invisible_seconds: float) -> Machine:
-        if not self.limits.knows(order.image):
-            raise Refusal("not_found", f"image {order.image!r} does not exist")
+        self.require_image(order.image)
         quota = self.limits.quotas.get(order.project)
         if quota is not None and self._used[order.project] >= quota:
             raise Refusal("quota", f"project {order.project!r} may have no more than {quota} instances")

@@ -14,6 +14,8 @@ from occopus_core.testing.simcloud.faults import OPERATIONS, Fault, Faults, Subj
 from occopus_core.testing.simcloud.inventory import PAGE, Inventory, Limits, Machine, Order, Refusal
 
 _LOG_LENGTH = 100_000
+_ORDERING = frozenset({"create", "ensure"})
+"""The operations whose body is an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,8 @@ class Service:
         """Perform the call and return the answer. Raises `Refusal`."""
         if call.fault.refusal:
             raise call.fault.refusal
-        if call.operation == "create":
-            return self._create(call)
+        if call.operation in _ORDERING:
+            return self._order(call)
         if call.operation == "list":
             return self._page(self.inventory.visible(self.inventory.owned(body["owner"])), body)
         ids = [str(id) for id in body["ids"]]
@@ -124,7 +126,7 @@ class Service:
         self._count = _Count(now=self._count.now)
 
     def _subjects(self, operation: str, body: Mapping[str, Any]) -> Sequence[Subject]:
-        if operation == "create":
+        if operation in _ORDERING:
             return [Order.parse(body)]
         if operation == "list":
             return [_Query(_typed(body, "owner", dict))]
@@ -134,9 +136,12 @@ class Service:
             raise Refusal("permanent", f"one call names at most {most} ids")
         return self.inventory.find(map(str, ids))
 
-    def _create(self, call: Call) -> dict[str, Any]:
+    def _order(self, call: Call) -> dict[str, Any]:
         (order,) = call.subjects
         assert isinstance(order, Order)
+        if call.operation == "ensure":
+            self.inventory.require_image(order.image)
+            return {"progress": ""}
         machine = self.inventory.create(
             order, forget_token=call.fault.forget_tokens, invisible_seconds=call.fault.invisible_seconds
         )

@@ -280,7 +280,7 @@ def test_calls_are_counted_and_logged(world):
     with pytest.raises(TransientError):
         world.listed()
     calls = world.cloud.calls()
-    assert calls["total"] == {"create": 1, "describe": 1, "list": 1, "delete": 0, "stop": 0, "logs": 0}
+    assert calls["total"] == {"create": 1, "describe": 1, "list": 1, "delete": 0, "stop": 0, "logs": 0, "ensure": 0}
     assert calls["most_at_once"] == 1
     log = world.cloud.log()
     assert log[0] == {"at": 0.0, "operation": "create", "tokens": ["t-1"], "instances": 1, "outcome": "ok"}

@@ -39,7 +39,7 @@ class SimHandler(ResourceHandler):
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint", "project")
     harmless_keys: ClassVar[tuple[str, ...]] = ("project",)
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset(ContextForm)
-    features: ClassVar[frozenset[Feature]] = frozenset({Feature.LOGS, Feature.STOP})
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.ENSURE, Feature.LOGS, Feature.STOP})
     max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.01, 5.0)
     consistency_window: ClassVar[float] = 2.0
@@ -70,6 +70,10 @@ class SimHandler(ResourceHandler):
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for an invalid or too small number."""
         _order(request)
+
+    def ensure(self, request: CreateRequest) -> str:
+        """Ask for the image. Raises `ProviderError`."""
+        return self._client.call("ensure", _order(request), lambda answer: str(answer["progress"]))
 
     def create(self, request: CreateRequest) -> Instance:
         """Do one step of the creation; the cloud recognises a repeated token. Raises `ProviderError`."""

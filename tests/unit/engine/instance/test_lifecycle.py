@@ -218,6 +218,25 @@ def test_a_creation_that_hangs_is_given_up_and_its_row_stays(world, process):
     world.assert_nothing()
 
 
+def test_what_a_provider_never_makes_sure_of_keeps_the_former_instance(world, process):
+    world.define("web", implementations=[{"timeout": 60.0}], port="80", image="v1")
+    process.run(building.build, infrastructure("web"))
+    before = world.store.instances("infra")
+    world.define("web", implementations=[{"timeout": 60.0}], port="80", image="v2")
+    process.hangs.add("ensure")
+
+    def build():
+        with pytest.raises(BuildError, match=HUNG.format(aim="available", method="ensure")) as failed:
+            process.run(building.build, infrastructure("web"))
+        assert not failed.value.unconfirmed
+
+    assert elapsed(world, build) < 60 + GRACE + 10
+    process.release()
+    process.run(maintain)
+    assert world.store.instances("infra") == before
+    world.assert_runs({"web": 1})
+
+
 def test_without_the_clause_a_late_instance_is_lost(world, process, monkeypatch):
     """The mutant of the test above: rows that do not wait for calls under way."""
     monkeypatch.setattr(Runtime, "may_be_making", lambda _self, _work: False)

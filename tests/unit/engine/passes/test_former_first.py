@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from occopus_core.api import PermanentError, TransientError
+from occopus_core.api import AuthError, Feature, PermanentError, QuotaError, TransientError
 from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError, UnconfirmedError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.engine.planning.plan import Hold, Verb
@@ -166,6 +166,108 @@ def test_a_command_that_fails_keeps_the_former_one(built):
     assert {one.node_id for one in built.store.instances("infra")} == {one.node_id for one in before}
 
 
+# Whether the new one can be had
+
+
+def ensuring(world, *answers):
+    """The handler answers `ensure` with these in turn, then with an empty text. Returns the tokens it is asked for."""
+    left, asked = list(answers), []
+
+    def ensure(_handler, request):
+        asked.append(request.token)
+        answer = left.pop(0) if left else ""
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    world.handler.ensure = ensure
+    return asked
+
+
+def assert_kept(world, before):
+    """The former instance is in service as before, under the description as before."""
+    world.assert_runs({"db": 1, "proxy": 1})
+    assert world.store.instances("infra") == before
+    assert world.store.infrastructure("infra").description == trial()
+    assert EventKind.NODE_DROPPING not in kinds(world)
+
+
+@pytest.mark.parametrize("how", ["update", "replace"])
+def test_what_cannot_be_had_keeps_the_former_one(built, how):
+    before = built.store.instances("infra")
+    if how == "update":
+        built.define("proxy", **{**PORT, "image": "unknown"})
+    else:
+        built.cloud.set_limits(images=["default"])
+    with pytest.raises(BuildError) as caught:
+        built.convergence().build(trial(), replaced=["proxy"])
+    image = "unknown" if how == "update" else "v1"
+    (problem,) = caught.value.problems
+    assert problem.endswith(f"memory cloud: image '{image}' does not exist")
+    assert_kept(built, before)
+
+
+def test_it_stays_in_service_while_the_provider_fetches_what_is_needed(built):
+    asked = ensuring(built, "pulling v2: 10 %", TransientError("no answer"), "pulling v2:\n \x1b[31m90 %")
+    built.build(trial(2))
+    assert_former_first(built)
+    assert len(asked) == 4
+    seen = [one for one in built.events if one.node_name == "proxy"]
+    waited = [one.text for one in seen if one.kind is EventKind.NODE_WAITING]
+    assert waited[0] == "pulling v2: 10 %"
+    assert waited[1].startswith("no answer (tried again; given up after ")
+    assert waited[2:4] == ["pulling v2: 90 %", "until the former instance is gone, which holds the port 8000"]
+    dropping = next(number for number, one in enumerate(seen) if one.kind is EventKind.NODE_DROPPING)
+    assert dropping > next(number for number, one in enumerate(seen) if one.text == waited[3])
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (itertools.repeat("pulling v2: 10 %"), "not available within 600 s: pulling v2: 10 %"),
+        (itertools.repeat(TransientError("no answer")), "not available within 600 s: no answer"),
+        ([AuthError("wrong password")], "wrong password"),
+        ([QuotaError("the registry limits pulls")], "the registry limits pulls"),
+        ([KeyError("x")], r"ensure\(\) raised KeyError"),
+        ([None], r"ensure\(\) answered NoneType, expected a text"),
+    ],
+)
+def test_whatever_the_provider_answers_keeps_the_former_one(built, answers, words):
+    before = built.store.instances("infra")
+    ensuring(built, *itertools.islice(answers, 10_000))
+    with pytest.raises(BuildError, match=words):
+        built.build(trial(2))
+    assert_kept(built, before)
+
+
+@pytest.mark.parametrize("error", [QuotaError("no room"), TransientError("no route", unreached=True)])
+@pytest.mark.parametrize("seed", range(4))
+def test_another_cloud_takes_over_where_it_cannot_be_had(world, seed, error):
+    world.rng.seed(seed)
+    failing = two_clouds(world, error, "ensure")
+    world.build(infrastructure(node("proxy", version=1)))
+    (before,) = world.store.instances("infra")
+    failing.add("a" if '"a"' in before.connection else "b")
+    world.build(infrastructure(node("proxy", version=2)))
+    world.assert_runs({"proxy": 1})
+    assert world.store.instances("infra")[0].connection != before.connection
+
+
+def test_a_handler_without_the_feature_is_not_asked(built):
+    asked = ensuring(built, PermanentError("never"))
+    built.handler.features = frozenset(Feature) - {Feature.ENSURE}
+    built.build(trial(2))
+    assert_former_first(built)
+    assert asked == []
+
+
+def test_a_new_one_that_is_in_nobodys_way_is_not_asked_for(built):
+    asked = ensuring(built, PermanentError("never"))
+    built.build(trial(1, "9000"))
+    built.assert_runs({"db": 1, "proxy": 1})
+    assert asked == []
+
+
 def test_an_interruption_after_the_deletion_says_what_lacks(built):
     build = interrupter(built, 1, [EventKind.NODE_DROPPED])
     with pytest.raises(InterruptedBuildError, match="node 'proxy' has 0 of 1 instances until maintenance"):
@@ -223,6 +325,10 @@ def two_clouds(world, error, *operations):
         def _call(self, operation):
             if operation in operations and self.connection.settings["endpoint"] in failing:
                 raise error
+
+        def ensure(self, request):
+            self._call("ensure")
+            return super().ensure(request)
 
         def create(self, request):
             self._call("create")
