@@ -66,6 +66,8 @@ class Containers:
         if not str(connection.settings.get("endpoint", "")).startswith("tcp:"):
             self._host = "127.0.0.1"
         self._tokens_of_images: dict[str, str] = {}
+        self._needed_imports: set[str] = set()
+        """The imported images that `ensure` has found, until a container is created of each."""
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError`."""
@@ -74,6 +76,17 @@ class Containers:
             HostConfig(_ANY_VERSION, **order.host(request.resource))
         except (DockerException, TypeError, ValueError) as error:
             raise PermanentError(f"resource: {error}") from None
+
+    def ensure(self, request: CreateRequest) -> str:
+        """Have the engine get the image. Returns the progress; empty once the image is there."""
+        image = order.image(request.resource)
+        try:
+            self._engine.call(lambda docker: _of_type(dict, docker.inspect_image(image.reference)))
+        except ImageMissingError:
+            return self._progress(image)
+        if image.url:
+            self._needed_imports.add(image.reference)
+        return ""
 
     def create(self, request: CreateRequest) -> Instance:
         """Create a container. Its name is the token: an engine refuses a second container of that name.
@@ -97,6 +110,7 @@ class Containers:
             return self._awaited(request)
         except ContainerMissingError as error:
             raise _of_network(error) from None
+        self._needed_imports.discard(container["image"])
         return _going_on(lambda: self._settled(request, made))
 
     def _found(self, request: CreateRequest) -> Instance:
@@ -122,10 +136,13 @@ class Containers:
 
     def _awaited(self, request: CreateRequest) -> Instance:
         """Wait for the image. Before it is there, nothing carries the token."""
-        image = order.image(request.resource)
+        return _to_be(request, self._progress(order.image(request.resource)))
+
+    def _progress(self, image: order.Image) -> str:
+        """The progress of getting an image that the engine does not have. Raises `ProviderError`."""
         if image.local:
             raise NotFoundError(f"the engine has no image '{image.reference}', and resource.origin is 'local'")
-        return _to_be(request, self._pulls.progress(image))
+        return self._pulls.progress(image)
 
     def _started(self, request: CreateRequest, key: str) -> dict[str, Instance]:
         """Start this container; return every container with the token."""
@@ -168,14 +185,15 @@ class Containers:
     def _remove_unused_imports(self) -> None:
         """Remove imported images without containers, including those of interrupted calls.
 
-        An engine refuses to remove an image in use. An image that is needed again is imported again.
+        An engine refuses to remove an image in use. An image that is needed again is imported again. One that `ensure`
+        has found stays: what is deleted makes way for its container.
         """
 
         def act(docker: APIClient) -> None:
             used = {each["ImageID"] for each in docker.containers(all=True, filters={"label": [IMPORTED]})}
             for image in docker.images(name=order.IMPORTED):
                 names = [name for name in image.get("RepoTags") or () if name.startswith(f"{order.IMPORTED}:")]
-                for name in names if image["Id"] not in used else ():
+                for name in set(names) - self._needed_imports if image["Id"] not in used else ():
                     with contextlib.suppress(DockerException):
                         docker.remove_image(name)
 

@@ -31,7 +31,7 @@ class DockerHandler(ResourceHandler):
     contract_version: ClassVar[int] = 1
     connection_keys: ClassVar[tuple[str, ...]] = ("endpoint",)
     context_forms: ClassVar[frozenset[ContextForm]] = frozenset({ContextForm.PROCESS})
-    features: ClassVar[frozenset[Feature]] = frozenset({Feature.LOGS, Feature.LOGS_SINCE, Feature.STOP})
+    features: ClassVar[frozenset[Feature]] = frozenset({Feature.ENSURE, Feature.LOGS, Feature.LOGS_SINCE, Feature.STOP})
     stop_seconds: ClassVar[float] = 10.0  # like docker stop
     max_concurrency: ClassVar[int] = 16
     poll_seconds: ClassVar[tuple[float, float]] = (0.1, 2.0)
@@ -80,6 +80,10 @@ class DockerHandler(ResourceHandler):
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for values that no engine accepts."""
         self._containers.check(request)
+
+    def ensure(self, request: CreateRequest) -> str:
+        """Pull or import the image, or report the progress of that. Raises `ProviderError`."""
+        return self._containers.ensure(request)
 
     def create(self, request: CreateRequest) -> Instance:
         """Create and start the container, or report the progress of its image. Raises `ProviderError`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 
@@ -260,6 +261,39 @@ def test_an_image_is_pulled_once_for_all_without_blocking_calls(stage, pulled, o
     for request in requests:
         assert made(handler, request)[0].state is InstanceState.READY
     assert stage.registry.asked["layers"] == 1
+
+
+def test_an_image_is_pulled_before_a_container_is_made(stage, pulled, order):
+    stage.registry.flowing.clear()
+    handler, request = stage.handler(), order(image=pulled, origin="dockerhub")
+    assert handler.ensure(request).startswith(f"pulling {pulled}:1")
+    stage.registry.flowing.set()
+    patiently(lambda: not handler.ensure(request))
+    assert stage.engine.containers() == []
+    assert handler.create(request).state is not InstanceState.PROVISIONING
+    assert stage.registry.asked["layers"] == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"tag": "99"}, r"pulling \S+/tiny:99 failed: the registry \S+ has no such image, .*\(resource\.image\)"),
+        ({"tag": "99", "origin": "local"}, r"the engine has no image '\S+/tiny:99'"),
+        ({"origin": "http://{registry}/nothing.tar"}, r"importing \S+/nothing.tar failed: .*\(resource\.origin\)"),
+    ],
+)
+def test_an_image_that_cannot_be_had_is_found_before_a_container_is_made(stage, pulled, order, section, words):
+    section = {key: value.format(registry=stage.registry.address) for key, value in section.items()}
+    handler, request = stage.handler(), order(**{"image": pulled, "origin": "dockerhub", **section})
+
+    def failure():
+        try:
+            handler.ensure(request)
+        except ProviderError as error:
+            return error
+        return None
+
+    assert re.search(words, str(patiently(failure)))
 
 
 def test_a_pull_that_ended_with_its_process_is_started_again(stage, pulled, order):

@@ -127,6 +127,20 @@ def test_an_imported_image_has_a_new_name_and_is_deleted_with_its_last_container
     assert not imports(stage)
 
 
+def test_an_image_that_is_imported_for_a_successor_outlives_what_makes_way_for_it(stage, order):
+    handler = stage.handler()
+    ready(handler, order("t-0", origin=stage.registry.url))
+    successor = order("t-1", origin=f"{stage.registry.url}#another")
+    patiently(lambda: not handler.ensure(successor))
+    asked = stage.registry.asked["/tiny.tar"]
+    handler.delete(["t-0"])
+    assert len(imports(stage)) == 1
+    ready(handler, successor)
+    assert stage.registry.asked["/tiny.tar"] == asked
+    handler.delete(["t-1"])
+    assert not imports(stage)
+
+
 def test_leftovers_of_an_interrupted_call_are_removed_by_the_next_one(stage, order):
     handler = stage.handler()
     ready(handler, order("t-0", origin=stage.registry.url))

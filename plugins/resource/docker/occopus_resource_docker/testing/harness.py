@@ -27,6 +27,7 @@ REQUESTS: Mapping[Operation, str] = {
     "delete": "^(GET .*/containers/json|DELETE )",
     "stop": "^(GET .*/containers/json|POST )",
     "logs": "^GET .*/containers/",
+    "ensure": "^GET .*/images/",
 }
 LOST: Mapping[Operation, str] = {**REQUESTS, "delete": f"^(DELETE |GET .*={ABSENT})"}
 """The requests of each operation that take effect: a deletion first lists, and ends if nothing is there."""
