@@ -243,6 +243,30 @@ def test_a_build_that_dies_during_the_pull(workspace, docker, pulled, what, unti
     workspace.ready("destroy", "-i", "cut")
 
 
+def test_an_update_whose_image_cannot_be_had_keeps_the_container(workspace, stage):
+    """What a volume belongs to is deleted first, and only when its successor can be made."""
+    image = f"{stage.registry.address}/tiny"
+
+    def build(tag):
+        resource = stage.resource(image=image, tag=tag, origin="dockerhub", volumes=["kept:/kept"])
+        nodes = workspace.write("nodes.yaml", json.dumps({"node_def:db": definition(resource)}))
+        return workspace.run(
+            "build", workspace.write("infra.yaml", infrastructure("kept", "db")), "--nodes", nodes, "-i", "kept"
+        )
+
+    assert build("1").code == 0
+    (before,) = stage.of("db")
+    failed = build("99")
+    assert failed.code == 1, failed
+    (line,) = [line for line in failed.complaint if line.startswith("error: ")]
+    assert f"pulling {image}:99 failed: the registry {stage.registry.address} has no such image" in line
+    assert stage.of("db") == [before]
+    workspace.ready("maintain", "-i", "kept")
+    assert stage.of("db") == [before]
+    workspace.ready("destroy", "-i", "kept")
+    stage.engine.client().remove_volume("kept")
+
+
 def test_a_bad_day_makes_nothing_twice_and_leaves_nothing(workspace, stage):
     workspace.ready("import", workspace.write("nodes.yaml", json.dumps({"node_def:web": definition(stage.resource())})))
     requests = ("^POST .*/create", "^POST .*/start", "^GET .*/json", "^DELETE ")

@@ -78,8 +78,10 @@ class Containers:
             raise PermanentError(f"resource: {error}") from None
 
     def ensure(self, request: CreateRequest) -> str:
-        """Have the engine get the image. Returns the progress; empty once the image is there."""
-        image = order.image(request.resource)
+        """Have the engine get the image. Returns the progress; empty once the image is there, and the network."""
+        image, network = order.image(request.resource), order.named_network(request.resource)
+        if network:
+            self._engine.call(lambda docker: docker.inspect_network(network))
         try:
             self._engine.call(lambda docker: _of_type(dict, docker.inspect_image(image.reference)))
         except ImageMissingError:

@@ -35,6 +35,8 @@ _OWN_DOMAIN = "occopus.invalid"
 IMPORTED = f"{_OWN_DOMAIN}/origin"
 """Name of the images that are imported from a URL; their tag is the digest of the URL. No registry can have this name:
 no host name ends in ``.invalid``."""
+_NETWORK_MODES = frozenset({"bridge", "default", "host", "nat", "none", "pasta", "private", "slirp4netns"})
+"""Those of Docker and of Podman."""
 _NO_HEALTHCHECK = {"test": ["NONE"]}
 
 
@@ -126,6 +128,12 @@ def host(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 def _volumes(resource: Mapping[str, Any]) -> list[str]:
     return [str(volume) for volume in resource.get("volumes") or ()]
+
+
+def named_network(resource: Mapping[str, Any]) -> str:
+    """The name of a network that has to exist; empty for a mode of the engine, and for that of a container."""
+    name = _network(resource)
+    return "" if name.lower() in _NETWORK_MODES or ":" in name else name
 
 
 def _network(resource: Mapping[str, Any]) -> str:

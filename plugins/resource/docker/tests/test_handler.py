@@ -113,6 +113,7 @@ def test_addresses(stage, order):
     client = stage.engine.client()
     client.create_network("backend")
     try:
+        assert not any(handler.ensure(order("t-4", network=each)) for each in ("backend", "bridge", "host", "none"))
         (address,) = handler.create(order("t-4", network_mode="backend")).addresses
         assert address.value == inspected(stage, "t-4")["NetworkSettings"]["Networks"]["backend"]["IPAddress"]
     finally:
@@ -278,11 +279,12 @@ def test_an_image_is_pulled_before_a_container_is_made(stage, pulled, order):
     ("section", "words"),
     [
         ({"tag": "99"}, r"pulling \S+/tiny:99 failed: the registry \S+ has no such image, .*\(resource\.image\)"),
+        ({"network": "nowhere"}, r"\(resource\.network\)"),
         ({"tag": "99", "origin": "local"}, r"the engine has no image '\S+/tiny:99'"),
         ({"origin": "http://{registry}/nothing.tar"}, r"importing \S+/nothing.tar failed: .*\(resource\.origin\)"),
     ],
 )
-def test_an_image_that_cannot_be_had_is_found_before_a_container_is_made(stage, pulled, order, section, words):
+def test_what_cannot_be_had_is_found_before_a_container_is_made(stage, pulled, order, section, words):
     section = {key: value.format(registry=stage.registry.address) for key, value in section.items()}
     handler, request = stage.handler(), order(**{"image": pulled, "origin": "dockerhub", **section})
 
