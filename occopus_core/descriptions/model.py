@@ -86,7 +86,7 @@ class Infrastructure:
     user_id: str = ""
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     expires: str = ""
-    """When it ends by itself: a time, or a duration from its first build on; empty for never. See `times.end_of`."""
+    """When it ends by itself: a time, or a duration from the build that brings it; empty: never. See `times.end_of`."""
     outputs: tuple[OutputTemplate, ...] = ()
     """In the order of the file."""
     expires_where: str = field(default="", compare=False)
