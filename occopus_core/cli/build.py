@@ -27,16 +27,13 @@ from occopus_core.cli.variables import add_variables
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from occopus_core.cli.build_files import BuildFiles
     from occopus_core.engine.planning.plan import Plan
     from occopus_core.manager import InfrastructureManager
-    from occopus_core.report.changes import Change
     from occopus_core.settings import Settings
     from occopus_core.store.definition_uses import Users
-
-    Changes = Mapping[str, Sequence[Change]]
 
 DETAILED = "--detailed-exitcode"
 CHANGES = 2
@@ -73,7 +70,10 @@ def _parser() -> argparse.ArgumentParser:
         required=False,
     )
     made.add_argument(
-        "-y", "--yes", action="store_true", help="do not ask on a terminal before something is replaced or destroyed"
+        "-y",
+        "--yes",
+        action="store_true",
+        help="do not ask on a terminal before something is replaced or destroyed, now or by an earlier end of life",
     )
     made.add_argument(
         "--nodes",
@@ -141,10 +141,10 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
     only_plan = bool(options.plan or planned or settings.dry_run)
     if only_plan:
         say_dry_run(settings)
-        plan, changes, replaced = _plan(options, files, infra_id)
+        plan, replaced = _plan(options, files, infra_id)
         if planned:
-            planned(not plan.empty)
-        return _show_plan(plan, changes, replaced, options.output)
+            planned(not plan.changes_nothing)
+        return _show_plan(plan, replaced, options.output)
     with watched(settings, files.credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
         manager.open()
         if options.infra_id is not None:
@@ -166,7 +166,10 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
 
 
 def _ask(manager: InfrastructureManager, files: BuildFiles, infra_id: str, options: argparse.Namespace) -> None:
-    """Ask for confirmation of a build that replaces or destroys. Raises `DeclinedError`, and the errors of a plan."""
+    """Ask for confirmation of a build that replaces or destroys, or brings a new or an earlier end of the life time.
+
+    Raises `DeclinedError`, and the errors of a plan.
+    """
     if manager.store.meant(infra_id) is None:
         return
     from occopus_core.engine.planning.plan import Verb  # noqa: PLC0415
@@ -174,15 +177,18 @@ def _ask(manager: InfrastructureManager, files: BuildFiles, infra_id: str, optio
 
     plan = manager.plan(files.infrastructure, infra_id, files.definitions, options.replace, options.ttl)
     going, destroyed = len(plan.of(Verb.REPLACE)), len(plan.of(Verb.DESTROY))
+    asked = []
     if going or destroyed:
-        changes = manager.changes(files.infrastructure, infra_id, files.definitions)
-        say("\n".join(lines_of(plan, changes)))
-        what = f"replace {counted(going, 'instance')} and destroy {counted(destroyed, 'instance')}"
-        confirm(f"Update '{infra_id}': {what}?")
+        asked.append(f"replace {counted(going, 'instance')} and destroy {counted(destroyed, 'instance')}")
+    if plan.moved_end is not None and plan.moved_end.is_sooner:
+        asked.append(f"destroy all of it at {plan.moved_end.at}")
+    if asked:
+        say("\n".join(lines_of(plan)))
+        confirm(f"Update '{infra_id}': {', and '.join(asked)}?")
 
 
-def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tuple[Plan, Changes, Users]:
-    """The plan, the changes by node, and the users of definitions that would change."""
+def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tuple[Plan, Users]:
+    """The plan, and the users of definitions that would change."""
     from occopus_core.manager.preview import preview_first_build  # noqa: PLC0415
     from occopus_core.store.definitions import read_definitions  # noqa: PLC0415
     from occopus_core.store.files import is_absent  # noqa: PLC0415
@@ -195,7 +201,7 @@ def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tupl
     if plan is not None:
         _say_new(options, files, infra_id)
     if plan is not None and (not files.definitions or is_absent(settings.store)):
-        return plan, {}, {}
+        return plan, {}
     with watched(settings, credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
         if options.infra_id is not None and plan is None:
             infra_id = _planned_id(manager, settings, infra_id, yes=options.yes)
@@ -205,10 +211,9 @@ def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tupl
             files.say_unused(manager.store)
         plan = plan or manager.plan(files.infrastructure, infra_id, files.definitions, options.replace, options.ttl)
         replaced = manager.store.definition_uses.replaced_by(files.used.values(), infra_id)
-        if manager.store.meant(infra_id) is None:
-            return plan, {}, replaced
-        _say_abandoned(manager, infra_id)
-        return plan, manager.changes(files.infrastructure, infra_id, files.definitions), replaced
+        if manager.store.meant(infra_id) is not None:
+            _say_abandoned(manager, infra_id)
+        return plan, replaced
 
 
 def _planned_id(manager: InfrastructureManager, settings: Settings, text: str, *, yes: bool) -> str:
@@ -315,19 +320,16 @@ def _way_on(manager: InfrastructureManager, infra_id: str) -> str:
     return f"stopped; the {record.undone} {left}: {commands(infra_id, record.state)}"
 
 
-def _show_plan(plan: Plan, changes: Changes, replaced: Users, form: str) -> int:
-    import dataclasses  # noqa: PLC0415
+def _show_plan(plan: Plan, replaced: Users, form: str) -> int:
     import json  # noqa: PLC0415
 
-    from occopus_core.report.plans import lines_of, steps_of  # noqa: PLC0415  # help must not wait for all this
+    from occopus_core.report.plans import lines_of, plan_as_json  # noqa: PLC0415  # help must not wait for all this
 
     say_replaced(replaced)
     if form == "json":
-        by_node = {node: [dataclasses.asdict(one) for one in found] for node, found in changes.items()}
-        shown = {"steps": steps_of(plan), "frozen": plan.frozen, "changes": by_node}
-        shown |= {"replaced_definitions": replaced_as_json(replaced)}
+        shown = {**plan_as_json(plan), "replaced_definitions": replaced_as_json(replaced)}
         result(redacted(json.dumps(shown, indent=2)))
         return ExitCode.OK
-    for line in lines_of(plan, changes):
+    for line in lines_of(plan):
         result(redacted(line))
     return ExitCode.OK

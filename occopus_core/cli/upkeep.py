@@ -14,7 +14,7 @@ from types import FrameType
 
 from occopus_core.cli.exits import ExitCode
 from occopus_core.cli.naming import meant, pointing_to_events
-from occopus_core.cli.output import leave, result, say
+from occopus_core.cli.output import leave, redacted, result, say
 from occopus_core.cli.session import load_files, load_settings, say_dry_run, watched
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
@@ -64,7 +64,7 @@ def _dry_run(settings: Settings, manager: InfrastructureManager, infra_id: str) 
 
     say_dry_run(settings)
     for line in lines_of(manager.preview(infra_id)):
-        result(line)
+        result(redacted(line))
     return ExitCode.OK
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,6 @@ from occopus_core.descriptions.text import description_text
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.passes.costing import costs
 from occopus_core.engine.passes.outputs import InstanceOutput
-from occopus_core.engine.planning.design import Overlay
 from occopus_core.engine.planning.scaling import Answer
 from occopus_core.manager.describing import Description, described
 from occopus_core.manager.ids import refuse_impossible
@@ -20,13 +19,11 @@ from occopus_core.manager.instance_logs import read_logs
 from occopus_core.manager.scaling import preview_request, refuse_unscalable
 from occopus_core.manager.updating import wanted_description
 from occopus_core.report import Snapshot, outputs_of, report_of
-from occopus_core.report.changes import Change, changes_of
 from occopus_core.store.records import (
     InfrastructureRecord,
     NoSuchDefinitionError,
     ScaleKind,
     ScaleRequest,
-    Stage,
     StoredEvent,
 )
 from occopus_core.store.repository import Store
@@ -70,20 +67,6 @@ class Queries:
         if found is None:
             raise NoSuchDefinitionError(name)
         return found
-
-    def changes(
-        self, description: Description, infra_id: str, definitions: Mapping[str, NodeDefinition] | None = None
-    ) -> dict[str, list[Change]]:
-        """What differs from the description in force, key by key and by node; secrets are hidden.
-
-        `definitions` count as in `plan`. Raises `DescriptionError`, `NoSuchInfrastructureError`, `StoreError`.
-        """
-        infrastructure, record = self.load(description), self.get(infra_id)
-        instances = [one for one in self.store.instances(infra_id) if one.stage is not Stage.DROPPING]
-        used = self.store.implementations({one.implementation for one in instances})
-        made_by = {one.node_name: used[one.implementation] for one in instances if one.implementation in used}
-        known = Overlay(definitions or {}, self.store).definitions({node.type for node in infrastructure.nodes})
-        return changes_of(record.current, made_by, infrastructure, known)
 
     def preview_scaling(
         self, infra_id: str, node_name: str, kind: ScaleKind, amount: int, instance: str = ""

@@ -67,7 +67,7 @@ def test_import_again_replaces(ready, cloud):
     ready.ready("build", "trial.yaml", "-i", "once")
     ready.ready("import", ready.write("nodes.yaml", cloud.definitions("worker", image="other")))
     planned = ready.ready("build", "trial.yaml", "-i", "once", "--plan").stdout
-    assert planned.splitlines()[-1] == "0 to create, 3 to replace, 0 to destroy, 0 to keep"
+    assert planned.splitlines()[-1] == "0 to create, 3 to replace, 0 to destroy, 0 to keep, 3 keys to change"
 
 
 # build

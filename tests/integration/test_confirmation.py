@@ -45,6 +45,13 @@ def test_destroying_and_updating_on_a_terminal(ready, cloud, describe, on_termin
     assert (code, len(cloud.machines(first))) == (0, 1), shown
     code, shown = on_terminal(b"", "build", "less.yaml", "-i", "trial")  # nothing is replaced, so there is no question
     assert (code, "[y/N]" in shown) == (0, False), shown
+    code, shown = on_terminal(b"n\n", "build", "less.yaml", "-i", "trial", "--ttl", "2030-01-01")
+    question = f"Update '{first}': destroy all of it at 2030-01-01T00:00:00+00:00? [y/N]"
+    assert (code, question in shown, "(was: never)" in shown) == (1, True, True), shown
+    code, shown = on_terminal(b"", "build", "less.yaml", "-i", "trial", "--ttl", "2030-01-01", "-y")
+    assert (code, "[y/N]" in shown, "life time changed" in shown) == (0, False, True), shown
+    code, shown = on_terminal(b"", "build", "less.yaml", "-i", "trial", "--ttl", "2031-01-01")  # that is later
+    assert (code, "[y/N]" in shown) == (0, False), shown
     code, shown = on_terminal(b"\x04", "destroy", "-i", "trial")
     assert (code, len(cloud.machines(first))) == (1, 1), shown
     code, shown = on_terminal(b"yes\n", "destroy", "-i", first[:8])

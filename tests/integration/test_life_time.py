@@ -66,6 +66,26 @@ def test_ttl_is_set_shown_extended_and_kept(ready, cloud):
     assert "expired" in ready.ready("maintain", "-i", "short", "--events").stdout
 
 
+def test_a_build_that_moves_the_end_says_so(ready):
+    ready.ready("build", "trial.yaml", "-i", "short", "--parallelize")
+    planned = ready.run("build", "trial.yaml", "-i", "short", "--detailed-exitcode")
+    assert (planned.code, planned.stdout.splitlines()[-1]) == (0, "0 to create, 0 to replace, 0 to destroy, 3 to keep")
+    planned = ready.run("build", "trial.yaml", "-i", "short", "--detailed-exitcode", "--ttl", "2030-01-01")
+    line = "it will be destroyed at 2030-01-01T00:00:00+00:00 (was: never)"
+    assert (planned.code, line in planned.stdout.splitlines()) == (2, True)
+    description = {**json.loads((ready.folder / "trial.yaml").read_text()), "expires": "2030-01-01", "user_id": "other"}
+    ready.write("other.yaml", json.dumps(description))
+    planned = ready.run("build", "other.yaml", "-i", "short", "--detailed-exitcode", "-o", "json")
+    found = json.loads(planned.stdout)
+    assert planned.code == 2
+    assert found["life_time"] == {"before": None, "after": "2030-01-01T00:00:00+00:00"}
+    assert {one["path"] for one in found["infrastructure_changes"]} == {"expires", "user_id"}
+    assert found["changes"] == {}
+    assert line in ready.ready("build", "other.yaml", "-i", "short").stderr
+    planned = ready.run("build", "other.yaml", "-i", "short", "--detailed-exitcode")
+    assert planned.code == 0, planned.stdout
+
+
 def test_a_description_that_is_wrong_about_its_end_is_refused(ready):
     description = json.loads((ready.folder / "trial.yaml").read_text())
     for expires, why in (("soon", "expected a duration"), ("2020-01-01", "is over already"), (90, "")):

@@ -17,6 +17,7 @@ from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.belated import cleaning_up
 from occopus_core.engine.passes.changed_checks import with_changed_checks
+from occopus_core.engine.passes.comparing import with_changes
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import design_in_pool
@@ -68,6 +69,7 @@ def plan(
     replacing = Replacing.of(store.pending_requests(context.infra_id), record, replaced)
     steps = yield from plan_build(context, design, record, works, replacing)
     loop = context.resources.loop
+    steps = with_changes(steps, record, design, works, loop.clock.now(), end)
     return (yield from with_outdated(loop, scope, design.graph, works, steps, lambda work: _adopted(design, work)))
 
 
@@ -266,7 +268,9 @@ def _finish(
         if own:
             change.put_definitions(own.values())
         change.finish_build(candidate, targets_of(candidate, record.targets))
-        move_end(change, record, candidate, runtime.clock.now(), end)
+        moved = move_end(change, record, candidate, runtime.clock.now(), end)
+        if moved:
+            runtime.tell_with(change, EventKind.LIFE_TIME_CHANGED, moved)
     if record.parked or (record.frozen and not steps.left):  # the build replaces the failed instances
         change.put_frozen("")
         runtime.tell_with(change, EventKind.UNFROZEN, _thawed(record))

@@ -6,6 +6,7 @@ from occopus_core.descriptions.model import Infrastructure
 from occopus_core.descriptions.times import EXPECTED, end_of, moment_of, refuse_too_late, seconds_of, written
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.planning.design import refuse_over
+from occopus_core.engine.planning.plan import MovedEnd
 from occopus_core.events import Event, EventKind
 from occopus_core.store.change import Change
 from occopus_core.store.records import NO_END, InfrastructureRecord, Lease, LifeTime
@@ -53,13 +54,26 @@ def refuse_past_end(
         refuse_over(candidate, now)
 
 
+def moved_end(
+    record: InfrastructureRecord, candidate: Infrastructure, now: float, end: float | None = None
+) -> MovedEnd | None:
+    """The end that a build brings, see `next_life_time`; None where it stays as it is."""
+    life_time = next_life_time(record, candidate, now, end)
+    if life_time is None or life_time.expires_at == record.expires_at:
+        return None
+    return MovedEnd(record.expires_at, life_time.expires_at)
+
+
 def move_end(
     change: Change, record: InfrastructureRecord, candidate: Infrastructure, now: float, end: float | None
-) -> None:
-    """Record the life time that a build brings, see `next_life_time`."""
-    life_time = next_life_time(record, candidate, now, end)
-    if life_time is not None:
-        change.put_life_time(life_time.expires_at, life_time.warns_at)
+) -> str:
+    """Record the life time that a build brings. Returns the new end in words; empty where it stays as it is."""
+    moved = moved_end(record, candidate, now, end)
+    if moved is None:
+        return ""
+    life_time = NO_END if moved.after is None else LifeTime.until(moved.after, now)
+    change.put_life_time(life_time.expires_at, life_time.warns_at)
+    return moved.text
 
 
 class LifeTimeError(ValueError):

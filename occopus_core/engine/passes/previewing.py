@@ -8,6 +8,7 @@ from occopus_core.engine.instance.failure_detection import Notes
 from occopus_core.engine.instance.work import condemn
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.building import plan_build
+from occopus_core.engine.passes.comparing import with_changes
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import design_in_pool, design_of_replacement
@@ -62,7 +63,8 @@ def _next(context: PassContext, record: InfrastructureRecord) -> Steps[Plan]:
     if record.candidate is not None:
         definitions = Overlay(record.candidate_definitions, store)
         design = yield from design_in_pool(context, scope, definitions)
-        return (yield from plan_build(context, design, record, works, replacing))
+        plan = yield from plan_build(context, design, record, works, replacing)
+        return with_changes(plan, record, design, works, context.resources.loop.clock.now())
     if replacing.requests:
         design = yield from design_of_replacement(context, scope, replacing)
         return (yield from plan_build(context, design, record, works, replacing))

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from occopus_core.api.scalars import canonical
 from occopus_core.api.written import items_of, texts_of
-from occopus_core.descriptions.model import Implementation, Infrastructure, NodeDefinition, NodeDescription
+from occopus_core.descriptions.model import Implementation, Infrastructure
 from occopus_core.redaction import LOGIN, SECRET_NAME
 
 HIDDEN = "(hidden)"
 LONGEST = 60
 """The longest value that is shown; for longer ones only the number of characters."""
+LONGEST_COMMAND = 200
 _FREE = ("contextualisation", "config_management")
-"""Sections with arbitrary texts: their values are never shown."""
+"""Sections with arbitrary texts: only their types and their commands are shown."""
+_COMMAND = re.compile(r"(?:^|\.)(?:(?:commands|runcmd|bootcmd)\[\d+\]|command|run|unless)(?=[.\[]|$)")
+"""The end of the path of one command, which is a text or a list of words."""
+_TELLING = re.compile(rf"{SECRET_NAME.pattern}|key\b|(?:^|\s)(?:-p\S|(?:-\w*u|--user)[\s=]*\S*:)", re.IGNORECASE)
+"""A part of a command that often precedes a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,63 +33,101 @@ class Change:
     before: str | None
     after: str | None
 
+    @property
+    def without_values(self) -> Change:
+        """The same, with hidden values."""
+        return Change(self.path, *(None if value is None else HIDDEN for value in (self.before, self.after)))
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """All keys that differ."""
+
+    infrastructure: Sequence[Change] = ()
+    """Keys that belong to no node."""
+    nodes: Mapping[str, Sequence[Change]] = field(default_factory=dict)
+    """By node name, for nodes in both descriptions: keys of the node and of its node definition."""
+
+    @property
+    def count(self) -> int:
+        """The number of keys."""
+        return len(self.infrastructure) + sum(map(len, self.nodes.values()))
+
+    @property
+    def without_values(self) -> Changes:
+        """The same keys, with hidden values."""
+        nodes = {name: [one.without_values for one in found] for name, found in self.nodes.items()}
+        return Changes([one.without_values for one in self.infrastructure], nodes)
+
 
 def changes_of(
     before: Infrastructure,
-    made_by: Mapping[str, Implementation],
+    used: Mapping[str, Sequence[Implementation]],
     after: Infrastructure,
-    definitions: Mapping[str, NodeDefinition],
-) -> dict[str, list[Change]]:
-    """By node name: the keys that differ, for nodes in both descriptions. Values of secrets are hidden.
+    known: Mapping[str, Sequence[Implementation]],
+) -> Changes:
+    """The keys that differ, also those of node definitions. Values of secrets are hidden.
 
-    `made_by` has an implementation of an existing instance of the node, `definitions` the node definitions that apply
-    from now on.
+    By node name, `used` has the implementations of the existing instances, and `known` those that can make new ones.
+    A variable that nodes inherit is listed at these nodes alone.
     """
     former = {node.name: node for node in before.nodes}
-    found = {}
+    nodes: dict[str, list[Change]] = {}
     for node in after.nodes:
         if node.name in former:
-            old, new = _described(former[node.name]), _described(node)
-            implementation = made_by.get(node.name)
-            if implementation is not None:
-                old |= _sections(implementation)
-                new |= _sections(_successor(implementation, definitions.get(node.type)))
-            changes = list(_compared(old, new))
+            old, new = (_fields(one) for one in (former[node.name], node))
+            sections = [
+                (_sections(one), _sections(_successor(one, known.get(node.name, ()))))
+                for one in used.get(node.name, ())
+            ] or [({}, {})]
+            changes = [one for mine, other in sections for one in _compared({**old, **mine}, {**new, **other})]
             if changes:
-                found[node.name] = changes
-    return found
+                nodes[node.name] = list(dict.fromkeys(changes))
+    both = former.keys() & {node.name for node in after.nodes}
+    gone = former.keys() - both - used.keys()  # no step of a plan is about them
+    parts = [_without_nodes(one, both, gone) for one in (before, after)]
+    listed = {one for changes in nodes.values() for one in changes}
+    return Changes([one for one in _compared(*parts) if one not in listed], nodes)
 
 
-def lines_of_changes(changes: Sequence[Change], *, kept: bool = False) -> Iterator[str]:
-    """A line for each; with `kept`, all instances of the node stay, and the line of a variable says so."""
-    for change in changes:
-        before, after = ("(absent)" if value is None else value for value in (change.before, change.after))
-        difference = f"changed {HIDDEN}" if before == after == HIDDEN else f"{before} -> {after}"
-        unused = " (replaces nothing)" if kept and change.path.startswith("variables.") else ""
-        yield f"    {change.path}: {difference}{unused}"
+def _fields(value: Any) -> Any:
+    """The fields of a value of the model, also of those within it, but for places in files."""
+    if isinstance(value, tuple):
+        return [_fields(one) for one in value]
+    if dataclasses.is_dataclass(value):
+        return {one.name: _fields(getattr(value, one.name)) for one in dataclasses.fields(value) if one.compare}
+    return value
 
 
-def _described(node: NodeDescription) -> dict[str, Any]:
-    scaling = {"min": node.scaling.min, "max": node.scaling.max}
-    return {"type": node.type, "filter": node.filter, "scaling": scaling, "variables": node.variables}
+def _without_nodes(infrastructure: Infrastructure, both: Collection[str], gone: Collection[str]) -> dict[str, Any]:
+    """The keys that belong to no node.
+
+    Of the nodes in `both` descriptions these are their order and what they depend on, of those `gone` their types.
+    """
+    edges: dict[str, dict[str, Any]] = {}
+    for edge in (one for one in infrastructure.dependencies if one.dependent in both):
+        edges.setdefault(edge.dependent, {}).setdefault(edge.dependee, []).extend(_fields(edge.mappings))
+    own: dict[str, Any] = _fields(infrastructure)
+    own |= {
+        "infra_name": own.pop("name"),
+        "nodes": {one.name: one.type for one in infrastructure.nodes if one.name in gone},
+        "order of nodes": ", ".join(one.name for one in infrastructure.nodes if one.name in both),
+        "dependencies": edges,
+        "outputs": {output.name: output.template for output in infrastructure.outputs},
+    }
+    return {key: value for key, value in own.items() if value != ""}
 
 
 def _sections(implementation: Implementation | None) -> dict[str, Any]:
     if implementation is None:
         return {}
-    checks = implementation.health_check
-    health = {**checks.checks, "timeout": checks.timeout, "min_ready_seconds": checks.min_ready_seconds}
-    return {
-        "resource": implementation.resource,
-        "contextualisation": implementation.contextualisation or {},
-        "config_management": implementation.config_management or {},
-        "health_check": health,
-    }
+    own: dict[str, Any] = {key: {} if value is None else value for key, value in _fields(implementation).items()}
+    checks = own["health_check"].pop("checks")
+    return {**own, "health_check": {**checks, **own["health_check"]}}
 
 
-def _successor(implementation: Implementation, definition: NodeDefinition | None) -> Implementation | None:
+def _successor(implementation: Implementation, candidates: Sequence[Implementation]) -> Implementation | None:
     """The implementation that replaces another one: the same, one of the same name or type, or the first."""
-    candidates = definition.implementations if definition is not None else ()
     for same in (
         lambda one: one.digest == implementation.digest,
         lambda one: one.label == implementation.label,
@@ -98,9 +142,10 @@ def _successor(implementation: Implementation, definition: NodeDefinition | None
 
 def _compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
     old, new = dict(_leaves(before, "")), dict(_leaves(after, ""))
+    hidden = _telling_commands(old) | _telling_commands(new)
     for path in dict.fromkeys([*old, *new]):
         if old.get(path) != new.get(path):
-            yield Change(path, _shown(path, old.get(path)), _shown(path, new.get(path)))
+            yield Change(path, *(_shown(path, leaves.get(path), hidden) for leaves in (old, new)))
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -116,13 +161,29 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
             yield at, texts_of(value).get(step, canonical(item))
 
 
-def _shown(path: str, text: str | None) -> str | None:
+def _command(path: str) -> str:
+    """The path of the command that the path is in; empty if it is in none."""
+    found = _COMMAND.search(path)
+    return path[: found.end()] if found else ""
+
+
+def _telling_commands(leaves: Mapping[str, str]) -> set[str]:
+    """The paths of the commands that may hold a secret, also as a word of its own."""
+    words: dict[str, list[str]] = {}
+    for path, text in leaves.items():
+        words.setdefault(_command(path), []).append(text)
+    return {path for path, texts in words.items() if path and _TELLING.search(" ".join(texts))}
+
+
+def _shown(path: str, text: str | None, hidden: Collection[str]) -> str | None:
+    """The value of a key; not those of the commands at the paths `hidden`."""
     if text is None:
         return None
-    if path.partition(".")[0] in _FREE and not path.endswith(".type"):
+    command = _command(path)
+    if command in hidden or (path.partition(".")[0] in _FREE and not command and not path.endswith(".type")):
         return HIDDEN
     if LOGIN.search(text) or any(SECRET_NAME.search(step) for step in re.split(r"[.\[\]]", path)):
         return HIDDEN
-    if len(text) > LONGEST or not text.isprintable():
+    if len(text) > (LONGEST_COMMAND if command else LONGEST) or not text.isprintable():
         return f"({len(text):,} characters)"
     return f"'{text}'"

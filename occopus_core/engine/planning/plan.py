@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from occopus_core.api.resource import InstanceState
+from occopus_core.descriptions.times import written
+from occopus_core.engine.planning.changes import Changes
 
 LOST = {
     InstanceState.ABSENT: "the provider does not know it any more",
@@ -87,6 +89,30 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class MovedEnd:
+    """Another end of the life time of an infrastructure, in seconds since 1970; None for never."""
+
+    before: float | None
+    after: float | None
+
+    @property
+    def is_sooner(self) -> bool:
+        """True if the infrastructure is destroyed earlier than before, or is destroyed by itself at all."""
+        return self.after is not None and (self.before is None or self.after < self.before)
+
+    @property
+    def text(self) -> str:
+        """The new end and the former one, in words."""
+        will = "it will not be destroyed by itself" if self.after is None else f"it will be destroyed at {self.at}"
+        return f"{will} (was: {'never' if self.before is None else written(self.before)})"
+
+    @property
+    def at(self) -> str:
+        """The new end; empty for never."""
+        return "" if self.after is None else written(self.after)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The steps, node by node in the order of the description. `frozen`: why failed instances are kept."""
 
@@ -94,6 +120,10 @@ class Plan:
     frozen: str = ""
     left: Collection[str] = ()
     """Names of nodes that are left to maintenance: their `DESTROY` steps are carried out only for others."""
+    changes: Changes = field(default_factory=Changes)
+    """What a build changes in the description in force."""
+    moved_end: MovedEnd | None = None
+    """The end of the life time that a build brings; None where it stays as it is."""
 
     def of(self, *verbs: Verb) -> list[Step]:
         """The steps of these kinds."""
@@ -112,3 +142,8 @@ class Plan:
     def empty(self) -> bool:
         """True if no action is due now."""
         return all(step.verb in (Verb.KEEP, Verb.WAIT) for step in self.steps)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """True if no action is due now, and the description and the end of the life time stay as they are."""
+        return self.empty and not self.changes.count and self.moved_end is None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Collection
 from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
-from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
@@ -50,20 +48,6 @@ def _condition(request: Request, if_match: IfMatch = None) -> str | None:
 Condition = Annotated[str | None, Depends(_condition)]
 
 
-class ChangedKey(BaseModel):
-    """A key whose value differs; null where it is not there. Values that may be secret are hidden."""
-
-    path: str
-    before: str | None
-    after: str | None
-
-
-class PlannedUpdate(Planned):
-    """What another description would do."""
-
-    changes: dict[str, list[ChangedKey]] = Field(description="by node: the keys that differ")
-
-
 @router.get(
     PATH,
     response_class=Response,
@@ -87,7 +71,7 @@ def read(request: Request, _client: Writer, infra_id: InfraId) -> Response:
 
 @router.put(
     PATH,
-    response_model=PlannedUpdate,
+    response_model=Planned,
     responses={
         **INFRASTRUCTURE,
         **documented(408, 409, 412, 413, 502),
@@ -121,12 +105,7 @@ async def replace(
 def _plan(request: Request, infra_id: str, body: bytes, if_match: str | None) -> dict[str, Any]:
     manager, infrastructure = manager_of(request), _described(request, body)
     refuse_update(infrastructure, _digests(if_match), manager.get(infra_id))
-    plan = manager.plan(infrastructure, infra_id)
-    changes = manager.changes(infrastructure, infra_id)
-    return {
-        **planned_of(plan),
-        "changes": {node: [dataclasses.asdict(one) for one in found] for node, found in changes.items()},
-    }
+    return planned_of(manager.plan(infrastructure, infra_id), values=True)
 
 
 def _replace(request: Request, infra_id: str, body: bytes, if_match: str | None) -> str:

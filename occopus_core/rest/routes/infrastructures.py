@@ -184,7 +184,7 @@ def detach(request: Request, _client: Writer, infra_id: InfraId) -> dict[str, An
 async def plan(request: Request, _client: Reader, infra_id: InfraId) -> dict[str, Any]:
     """The actions that would bring the infrastructure to its wanted state, pending scaling requests included."""
     planned = await to_thread.run_sync(manager_of(request).preview, infra_id, limiter=QUESTIONS)
-    return planned_of(planned)
+    return planned_of(planned, values=False)
 
 
 @router.get("/infrastructures/{infraid}/cost", responses={**INFRASTRUCTURE, **documented(502)})

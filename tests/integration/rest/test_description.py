@@ -57,6 +57,7 @@ def test_it_is_read_planned_and_replaced(built, serve, cloud, until, new_token, 
         nodes = yaml.safe_load(read.text)["nodes"]
         more = with_changes(
             read.text,
+            expires="2030-01-01",
             variables={"password": "another-one", "colour": "blue"},
             nodes=[*nodes, {"name": "db", "type": "worker"}],
         )
@@ -68,6 +69,8 @@ def test_it_is_read_planned_and_replaced(built, serve, cloud, until, new_token, 
         changes = {one["path"]: one for one in planned.json["changes"]["web"]}
         assert changes["variables.colour"] == {"path": "variables.colour", "before": "'red'", "after": "'blue'"}
         assert changes["variables.password"]["after"] == "(hidden)"
+        assert planned.json["infrastructure_changes"] == [{"path": "expires", "before": None, "after": "'2030-01-01'"}]
+        assert planned.json["life_time"] == {"before": None, "after": "2030-01-01T00:00:00+00:00"}
         assert "another-one" not in planned.text
         assert client.get(PATH).headers["ETag"] == tag
         assert cloud.calls()["total"].get("create") == before

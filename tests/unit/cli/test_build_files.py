@@ -608,7 +608,7 @@ def test_exit_codes_of_plans(files, capsys, monkeypatch):
 
 
 def test_a_plan_without_changes_ends_with_0(monkeypatch, capsys):
-    monkeypatch.setattr(build, "_plan", lambda *_: (Plan((Step(Verb.KEEP, "web", "", "id-1"),)), {}, {}))
+    monkeypatch.setattr(build, "_plan", lambda *_: (Plan((Step(Verb.KEEP, "web", "", "id-1"),)), {}))
     assert build.main(["--detailed-exitcode", "--nodes", "nodes.yaml", "infra.yaml"]) == 0
     assert "1 to keep" in capsys.readouterr().out
 

@@ -4,6 +4,7 @@ import { at, call, get, open } from "./api.js";
 import { DescriptionForm } from "./description.js";
 import { Ask } from "./dialog.js";
 import { counted } from "./states.js";
+import { Time } from "./time.js";
 import { Types } from "./types.js";
 import { html, notify, plural, useEffect, useRef, useState } from "./ui.js";
 
@@ -116,7 +117,7 @@ export function Edit({ id, caller }) {
   });
   const decide = () => {
     const counts = numbers(plan);
-    return counts.replace || counts.destroy ? confirm(true) : apply();
+    return counts.replace || counts.destroy || endsSooner(plan) ? confirm(true) : apply();
   };
   const back = `#/infrastructures/${encodeURIComponent(id)}`;
   const crumbs = html`<nav class="crumbs" aria-label="Where you are">${caller.infraid === null && html`<a href="#/">Infrastructures</a> / `}<a href=${back}>${id}</a></nav>`;
@@ -136,14 +137,26 @@ export function Edit({ id, caller }) {
       ${plan && html`<${Plan} plan=${plan} busy=${busy || locked} decide=${decide} />`}
     </div><${Types} names=${names} /></div>`}
     ${asking && plan && html`<${Ask} title="Update this infrastructure?" verb="Update it" act=${apply} close=${() => confirm(false)}>
-      <p>${inWords(numbers(plan))}. What is on an instance that is replaced or destroyed is lost.</p><//>`}`;
+      ${endsSooner(plan) && html`<p><${End} moved=${plan.life_time} /></p>`}
+      <p>${inWords(numbers(plan))}What is on an instance that is replaced or destroyed is lost.</p><//>`}`;
 }
 
 const numbers = (plan) => counted(plan.steps.map((step) => step.action));
 
 function inWords({ replace = 0, destroy = 0 }) {
   const words = [replace && `${plural(replace, "instance")} will be replaced`, destroy && `${plural(destroy, "instance")} will be destroyed`];
-  return words.filter(Boolean).join(", and ");
+  const said = words.filter(Boolean).join(", and ");
+  return said && `${said}. `;
+}
+
+// True where the infrastructure is destroyed earlier than before, or is destroyed by itself at all.
+const endsSooner = ({ life_time: moved }) => Boolean(moved?.after) && (!moved.before || new Date(moved.after) < new Date(moved.before));
+
+const Moment = ({ at }) => (at ? html`<${Time} at=${at} />` : "never");
+
+function End({ moved }) {
+  const will = moved.after ? html`It will be destroyed <${Moment} at=${moved.after} />` : "It will not be destroyed by itself";
+  return html`${will} (was: <${Moment} at=${moved.before} />).`;
 }
 
 function Plan({ plan, busy, decide }) {
@@ -163,7 +176,10 @@ function Plan({ plan, busy, decide }) {
       <span class="muted small">Nothing has been changed yet.</span></div>
     ${!some && html`<p>All instances stay as they are.</p>`}
     ${plan.frozen && html`<p class="note">Healing is frozen: ${plan.frozen}</p>`}
-    <ul class="steps">${rows.map((row) => html`<${Step} key=${`${row.action} ${row.node} ${row.reason}`} row=${row} />`)}</ul>
+    ${plan.life_time && html`<p class="note"><${End} moved=${plan.life_time} /></p>`}
+    <ul class="steps">${rows.map((row) => html`<${Step} key=${`${row.action} ${row.node} ${row.reason}`} row=${row} />`)}
+      ${plan.infrastructure_changes.length > 0 && html`<li class="step"><span class="mono step-sign" aria-hidden="true">*</span>
+        <div><p>Change the <b>infrastructure</b></p><${Keys} of="the infrastructure" changes=${plan.infrastructure_changes} /></div></li>`}</ul>
     <div class="actions left"><button class="primary" disabled=${busy} onClick=${decide}>${busy ? "One moment…" : "Apply"}</button></div></section>`;
 }
 
@@ -171,9 +187,13 @@ function Step({ row }) {
   const [sign, words] = ACTIONS[row.action];
   return html`<li class=${`step ${row.action}`}><span class="mono step-sign" aria-hidden="true">${sign}</span>
     <div><p>${words} ${plural(row.count, "instance")} of <b>${row.node}</b>${row.reason && html`<span class="muted">: ${row.reason}</span>`}</p>
-      ${row.changes.length > 0 && html`<table class="changes"><caption class="spoken">What changes for ${row.node}</caption>
-        <thead class="spoken"><tr><th scope="col">Key</th><th scope="col">Before</th><th scope="col">After</th></tr></thead>
-        <tbody>${row.changes.map((one) => html`<tr key=${one.path}><th scope="row" class="mono">${one.path}</th>
-          <td class="mono">${one.before ?? "(absent)"}</td><td class="mono"><span class="muted" aria-hidden="true">→ </span>${one.after ?? "(absent)"}</td></tr>`)}</tbody></table>`}
+      ${row.changes.length > 0 && html`<${Keys} of=${row.node} changes=${row.changes} />`}
     </div></li>`;
+}
+
+function Keys({ of, changes }) {
+  return html`<table class="changes"><caption class="spoken">What changes for ${of}</caption>
+    <thead class="spoken"><tr><th scope="col">Key</th><th scope="col">Before</th><th scope="col">After</th></tr></thead>
+    <tbody>${changes.map((one, index) => html`<tr key=${`${index} ${one.path}`}><th scope="row" class="mono">${one.path}</th>
+      <td class="mono">${one.before ?? "(absent)"}</td><td class="mono"><span class="muted" aria-hidden="true">→ </span>${one.after ?? "(absent)"}</td></tr>`)}</tbody></table>`;
 }

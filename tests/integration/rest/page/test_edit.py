@@ -69,6 +69,27 @@ def test_the_description_is_edited(ready, serve, question, cloud, describe):
         undone_update(page, cloud, visitor)
 
 
+def test_another_end_is_shown_and_confirmed(ready, serve, question, cloud):
+    ready.ready("build", "trial.yaml", "-i", "short", "--parallelize")
+    with serve(ready) as (_, client):
+        client.post("/infrastructures/short/attach")
+        page = question(client).go("#/infrastructures/short/edit")
+        field, plan = page.get_by_label("Description"), page.get_by_role("region", name="Plan")
+        expect(field).to_have_value(client.get("/infrastructures/short/description").text)
+        field.fill(field.input_value() + "expires: 2030-01-01\n")
+        page.get_by_role("button", name="Show the plan").click()
+        expect(plan).to_contain_text("All instances stay as they are")
+        expect(plan).to_contain_text("It will be destroyed")
+        expect(plan).to_contain_text("(was: never)")
+        keys = plan.get_by_role("table", name="What changes for the infrastructure")
+        expect(keys.get_by_role("row", name="expires")).to_contain_text("'2030-01-01'")
+        plan.get_by_role("button", name="Apply").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("It will be destroyed")
+        dialog.get_by_role("button", name="Update it").click()
+        expect(page.get_by_role("region", name="Events")).to_contain_text("life time changed")
+
+
 SCRIPT = "</textarea><script>alert(1)</script>"
 IMAGE = "<img src=x onerror=alert(1)>"
 PLANNED = "**/description?dry_run=true"

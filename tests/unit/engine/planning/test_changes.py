@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
+
 from occopus_core.api.written import WrittenMap
 from occopus_core.descriptions.model import (
+    AttributeMapping,
+    Dependency,
     HealthCheck,
     Implementation,
     Infrastructure,
-    NodeDefinition,
     NodeDescription,
+    OutputTemplate,
     Scaling,
 )
-from occopus_core.engine.planning.plan import Plan, Step, Verb
-from occopus_core.report.changes import HIDDEN, Change, changes_of, lines_of_changes
-from occopus_core.report.plans import lines_of
+from occopus_core.engine.planning.changes import HIDDEN, Change, Changes, changes_of
+from occopus_core.engine.planning.plan import MovedEnd, Plan, Step, Verb
+from occopus_core.report.plans import lines_of, plan_as_json
 
 SECRET = "open-sesame"
 RESOURCE = {"type": "ec2", "image_id": "ami-1", "key_name": "mine", "tags": {"a": "1"}, "groups": ["x", "y"]}
@@ -28,10 +32,9 @@ def node(name="web", type="web", **fields):
     return NodeDescription(name, type, **fields)
 
 
-def compared(before, after, old=None, new=None, type="web"):
+def compared(before, after, old=None, new=None):
     old = old or Implementation(RESOURCE, CONTEXT)
-    definitions = {type: NodeDefinition(type, (new or old,))}
-    return changes_of(infrastructure(before), {"web": old}, infrastructure(after), definitions)
+    return changes_of(infrastructure(before), {"web": [old]}, infrastructure(after), {"web": [new or old]}).nodes
 
 
 def test_nothing_has_changed():
@@ -93,6 +96,9 @@ def test_what_may_be_secret_is_not_shown():
     )
     assert shown["variables.long"] == "(99 characters)"
     assert shown["contextualisation.type"] == "'cloudinit'"
+    every = changes_of(infrastructure(before), {"web": [old]}, infrastructure(node()), {"web": [new]})
+    hidden = [one for one in every.without_values.nodes["web"] if {one.before, one.after} <= {HIDDEN, None}]
+    assert [one.path for one in hidden] == list(dict.fromkeys(change.path for change in found))
 
 
 def test_a_secret_that_changes_is_a_change_all_the_same():
@@ -103,18 +109,34 @@ def test_a_secret_that_changes_is_a_change_all_the_same():
 def test_the_implementation_of_the_same_name_is_compared():
     one, two = (Implementation({"type": "ec2", "name": name, "image_id": name}) for name in ("one", "two"))
     changed = Implementation({"type": "ec2", "name": "two", "image_id": "other"})
-    definitions = {"web": NodeDefinition("web", (one, changed))}
-    found = changes_of(infrastructure(node()), {"web": two}, infrastructure(node()), definitions)
-    assert found == {"web": [Change("resource.image_id", "'two'", "'other'")]}
+    found = changes_of(infrastructure(node()), {"web": [two]}, infrastructure(node()), {"web": [one, changed]})
+    assert found == Changes([], {"web": [Change("resource.image_id", "'two'", "'other'")]})
+
+
+def test_every_implementation_that_is_used_is_compared():
+    def both(seconds):
+        return [
+            Implementation(
+                {"type": "ec2", "name": name}, health_check=HealthCheck(timeout=seconds if name == "b" else 9.0)
+            )
+            for name in "abc"
+        ]
+
+    found = changes_of(infrastructure(node()), {"web": both(1.0)[:2]}, infrastructure(node()), {"web": both(2.0)})
+    assert found.nodes == {"web": [Change("health_check.timeout", "'1.0'", "'2.0'")]}
 
 
 def test_an_undefined_type_and_added_and_removed_nodes():
     old = Implementation({"type": "ec2"})
     found = changes_of(
-        infrastructure(node(), node("gone")), {"web": old}, infrastructure(node(type="x"), node("new")), {}
+        infrastructure(node(), node("gone")),
+        {"web": [old], "gone": [old]},
+        infrastructure(node(type="x"), node("new")),
+        {},
     )
-    assert list(found) == ["web"]
-    assert Change("type", "'web'", "'x'") in found["web"]
+    assert list(found.nodes) == ["web"]
+    assert Change("type", "'web'", "'x'") in found.nodes["web"]
+    assert found.infrastructure == []
 
 
 def test_lines_stand_below_the_first_step_of_their_node():
@@ -124,28 +146,121 @@ def test_lines_stand_below_the_first_step_of_their_node():
         Step(Verb.KEEP, "db", ""),
     )
     changes = {"web": [Change("resource.image_id", "'a'", None)]}
-    assert list(lines_of(Plan(steps), changes)) == [
+    assert list(lines_of(Plan(steps, changes=Changes(nodes=changes)))) == [
         "~ replace 1 x web: changed",
         "    resource.image_id: 'a' -> (absent)",
         "- destroy 1 x web: too many",
         "= keep 1 x db",
-        "0 to create, 1 to replace, 1 to destroy, 1 to keep",
+        "0 to create, 1 to replace, 1 to destroy, 1 to keep, 1 key to change",
     ]
 
 
 def test_a_line_for_a_secret_says_that_it_has_changed():
     secret, added = Change("variables.password", HIDDEN, HIDDEN), Change("variables.token", None, HIDDEN)
-    assert list(lines_of_changes([secret, added])) == [
+    assert list(lines_of(Plan((), changes=Changes([secret, added])))) == [
+        "infrastructure:",
         "    variables.password: changed (hidden)",
         "    variables.token: (absent) -> (hidden)",
+        "0 to create, 0 to replace, 0 to destroy, 0 to keep, 2 keys to change",
+    ]
+
+
+def test_another_end_of_the_life_time_has_a_line():
+    until = {0.0: "1970-01-01T00:00:00+00:00", 60.0: "1970-01-01T00:01:00+00:00"}
+    for before, after, line, sooner in (
+        (None, 60.0, f"it will be destroyed at {until[60.0]} (was: never)", True),
+        (60.0, 0.0, f"it will be destroyed at {until[0.0]} (was: {until[60.0]})", True),
+        (0.0, 60.0, f"it will be destroyed at {until[60.0]} (was: {until[0.0]})", False),
+        (60.0, None, f"it will not be destroyed by itself (was: {until[60.0]})", False),
+    ):
+        moved = MovedEnd(before, after)
+        plan = Plan((), moved_end=moved)
+        assert next(lines_of(plan)) == line
+        assert moved.is_sooner == sooner
+        assert not plan.changes_nothing
+        assert plan_as_json(plan)["life_time"] == {"before": until.get(before), "after": until.get(after)}
+    assert plan_as_json(Plan(()))["life_time"] is None
+
+
+def test_keys_of_the_infrastructure():
+    before = Infrastructure(
+        "shop",
+        (node(variables={"a": "1"}), node("db"), node("gone", "old")),
+        (Dependency("web", "db"), Dependency("gone", "db")),
+        variables={"a": "1", "title": "x", "token": "secret-a"},
+        outputs=(OutputTemplate("url", "http://{{ getip('web') }}/"),),
+    )
+    mapped = Dependency("web", "db", (AttributeMapping("port", "db_port"),))
+    after = Infrastructure(
+        "shop",
+        (node("db"), node(variables={"a": "2"}), node("new")),
+        (mapped, Dependency("new", "db")),
+        "me",
+        {"a": "2", "title": "y", "token": "secret-b"},
+        "8h",
+    )
+    found = changes_of(before, {}, after, {})
+    assert found.nodes == {"web": [Change("variables.a", "'1'", "'2'")]}
+    assert set(found.infrastructure) == {
+        Change("dependencies.web.db", "'[]'", None),
+        Change("dependencies.web.db[0].source", None, "'port'"),
+        Change("dependencies.web.db[0].target", None, "'db_port'"),
+        Change("dependencies.web.db[0].synch", None, "'false'"),
+        Change("variables.title", "'x'", "'y'"),
+        Change("variables.token", HIDDEN, HIDDEN),
+        Change("outputs.url", "'http://{{ getip('web') }}/'", None),
+        Change("nodes.gone", "'old'", None),
+        Change("order of nodes", "'web, db'", "'db, web'"),
+        Change("user_id", None, "'me'"),
+        Change("expires", None, "'8h'"),
+    }
+    assert found.count == 12
+
+
+@pytest.mark.parametrize(
+    ("command", "is_shown"),
+    [
+        ("python3 -m http.server 8000 --directory /srv/shop/public --bind 0.0.0.0", True),
+        (["sh", "-c", "/root/start.sh"], True),
+        ("docker run -p 80:80 shop", True),
+        ("server --api-token abcdef", False),
+        ("mysql -uroot -phunter2", False),
+        (["curl", "-u", "me:hunter2", "https://there"], False),
+        (["server", "--password", "hunter2"], False),
+        ("sign --key hunter2", False),
+        ("fetch https://me:hunter2@there", False),
+    ],
+)
+def test_commands_without_a_secret_are_shown(command, is_shown):
+    for section in (
+        {"contextualisation": {"type": "docker", "command": command}},
+        {"contextualisation": {"type": "cloudinit", "context_template": {"runcmd": [command]}}},
+        {"config_management": {"type": "ssh", "commands": [{"run": command}]}},
+    ):
+        found = compared(node(), node(), Implementation({"type": "x"}, **section), Implementation({"type": "x"}))["web"]
+        values = {one.before for one in found if not one.path.endswith(".type")}
+        words = [command] if isinstance(command, str) else command
+        assert values == ({f"'{word}'" for word in words} if is_shown else {HIDDEN})
+
+
+def test_a_secret_in_one_command_hides_no_other():
+    both = ([f"start {name}", f"x -p{name}"] for name in ("one", "two"))
+    old, new = (
+        Implementation(RESOURCE, {"type": "cloudinit", "context_template": {"runcmd": commands}}) for commands in both
+    )
+    path = "contextualisation.context_template.runcmd"
+    assert compared(node(), node(), old, new)["web"] == [
+        Change(f"{path}[0]", "'start one'", "'start two'"),
+        Change(f"{path}[1]", HIDDEN, HIDDEN),
     ]
 
 
 def test_a_variable_that_replaces_nothing_is_marked_where_all_instances_stay():
     greeting, limit = Change("variables.greeting", "'hello'", "'moin'"), Change("scaling.max", "'2'", "'3'")
     steps = [("web", Verb.REPLACE), ("web", Verb.KEEP), ("db", Verb.KEEP)]
-    plan = Plan(tuple(Step(verb, name, "", f"{name}-{verb.value}") for name, verb in steps))
-    lines = list(lines_of(plan, {"web": [greeting], "db": [greeting, limit]}))
+    changes = Changes(nodes={"web": [greeting], "db": [greeting, limit]})
+    plan = Plan(tuple(Step(verb, name, "", f"{name}-{verb.value}") for name, verb in steps), changes=changes)
+    lines = list(lines_of(plan))
     assert lines[1] == "    variables.greeting: 'hello' -> 'moin'"
     assert lines[-3:-1] == [
         "    variables.greeting: 'hello' -> 'moin' (replaces nothing)",
