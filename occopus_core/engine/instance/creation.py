@@ -36,6 +36,9 @@ UNREACHED_SECONDS = 10.0
 SLOW_SECONDS = 30.0
 """Seconds after which a call that has not returned is reported: within these a plugin has to end every call."""
 
+NOT_DELETED = "nothing was deleted for it"
+"""Said of an instance that cannot be created, and for which others were to be deleted."""
+
 AWAIT_SECONDS = (1.0, 10.0)
 """Bounds of the seconds between two checks for an attribute that a mapping waits for."""
 
@@ -69,6 +72,7 @@ class Creation:
             self._await(work, ", ".join(awaited))
             return
         work.clock = None  # what it has waited for is there: that limit is over
+        work.remark = ""
         subject = self._values.subject(work)
         try:
             settings = runtime.scope.settings(subject)
@@ -90,6 +94,7 @@ class Creation:
             return
         if phase_of(work) is not Phase.ENSURING:
             self._lifecycle.enter(work, Phase.ENSURING)
+            work.remark = NOT_DELETED
             work.restart_watch(self._runtime.clock.monotonic())
         assert work.link is not None, "an instance has a connection before its provider is called"
         limits, redact = work.link.limits, self._runtime.scope.connections.redact
@@ -117,6 +122,7 @@ class Creation:
             self._after(work, self._runtime.next_look(work, work.handler.poll_seconds), outcome.value, again)
         else:
             work.clock = None  # that limit is over
+            work.remark = ""
             self._runtime.not_waiting(work)
             sure()
 

@@ -163,7 +163,7 @@ class Execution:
         self.adopt(orders.creations)
         self._reconfiguration.forgive(orders.renewals)
         self._reconfiguration.foresee(orders.renewals)
-        self._begin_to_drop(orders.drops, orders.graph)
+        self._begin_to_drop(self._former_first.hold(orders.drops, orders.creations), orders.graph)
         if orders.drops or orders.creations:
             self._created_at = self._runtime.clock.monotonic()
         if not self.interrupted:

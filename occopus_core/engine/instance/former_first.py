@@ -56,6 +56,8 @@ class FormerFirst:
         self._turns: dict[str, Work] = {}
         """By node name: the new instance that takes the place of another one, until it has ended."""
         self._queues: dict[str, list[Callable[[], None]]] = {}
+        self._held: dict[Work, Work] = {}
+        """By instance that is to go and is not asked to yet: the new one that takes its place."""
         self._left: dict[Work, str] = {}
         """Instances whose deletion this pass has given up, each with the reason: waiting for them is in vain."""
         self._stopped = False
@@ -63,6 +65,23 @@ class FormerFirst:
     def stop(self) -> None:
         """Begin nothing more."""
         self._stopped = True
+        for work in {*self._held.values()}:
+            self._keep(work)
+
+    def hold(self, going: Iterable[Work], created: Iterable[Work]) -> list[Work]:
+        """Delete those ready instances that are to go when their successors, among `created`, may begin.
+
+        One stays whose successor fails before that. Returns the others.
+        """
+        successors = {(one.node_name, one.record.position): one for one in created if one.stage is Stage.RESERVED}
+        rest = []
+        for one in going:
+            successor = successors.get((one.node_name, one.record.position))
+            if successor is not None and one.stage is Stage.READY and _may_hold(one):
+                self._held[one] = successor
+            else:
+                rest.append(one)
+        return rest
 
     def may_delete(self) -> bool:
         """True if an instance that is to go may hold what a new one needs."""
@@ -79,7 +98,7 @@ class FormerFirst:
     def _prepare(self, new: _New) -> None:
         former = [one for one in self._works() if _may_be_in_the_way(one, new.work)]
         if not former:
-            new.begin()
+            self._begin(new)
             return
         scope = self._runtime.scope
 
@@ -106,7 +125,7 @@ class FormerFirst:
         former = {one for one, claims in common.items() if claims}
         left = [self._left[one] for one in former if one in self._left]
         if not former:
-            new.begin()
+            self._begin(new)
         elif left:
             self._decline(work, left[0])
         elif new.request is None:  # it was in nobody's way when its request was to be rendered
@@ -121,7 +140,14 @@ class FormerFirst:
             self._waiting[work] = new
             self._runtime.waiting(work, f"until the former instance is gone, which holds {held}")
             for one in former:
+                self._held.pop(one, None)
                 self._delete(one)
+
+    def _begin(self, new: _New) -> None:
+        for one in self._held_for(new.work):
+            del self._held[one]
+            self._delete(one)
+        new.begin()
 
     def _ensured(self, new: _New) -> None:
         new.is_sure = True
@@ -136,7 +162,7 @@ class FormerFirst:
                 del self._waiting[waiting.work]
                 if not (waiting.work.dropping or self._stopped):
                     self._runtime.not_waiting(waiting.work)
-                    waiting.begin()
+                    self._begin(waiting)
         self.ended(former)
 
     def unconfirmed(self, former: Work, why: Exception | str) -> None:
@@ -155,10 +181,20 @@ class FormerFirst:
 
     def ended(self, work: Work) -> None:
         """A new instance is ready, or has failed: the next one of its node may take its place. Idempotent."""
+        self._keep(work)
         if self._turns.get(work.node_name) is work:
             del self._turns[work.node_name]
             for take_turn in self._queues.pop(work.node_name, []):
                 take_turn()
+
+    def _keep(self, work: Work) -> None:
+        """A new instance has not begun: the one in whose place it was to be stays."""
+        for one in self._held_for(work):
+            del self._held[one]
+            one.dropping = False
+
+    def _held_for(self, work: Work) -> list[Work]:
+        return [one for one, successor in self._held.items() if successor is work]
 
 
 def _may_be_in_the_way(former: Work, work: Work) -> bool:

@@ -129,7 +129,7 @@ class Work:
     proof: Proof = field(default_factory=Proof, repr=False)
     """The results of its health checks until it is ready."""
     remark: str = ""
-    """What its provider reports about it while its health checks do not pass, such as a script that failed."""
+    """What is added to the reason if it fails, such as a script that failed while its health checks do not pass."""
     clock: Clock | None = None
     """Its phase and time limit; None until this process starts work on it."""
     waiting_for: str = ""

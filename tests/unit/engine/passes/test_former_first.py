@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import shutil
 
 import pytest
 
 from occopus_core.api import AuthError, Feature, PermanentError, QuotaError, TransientError
-from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError, UnconfirmedError
+from occopus_core.engine.passes.errors import AbandonedError, BuildError, InterruptedBuildError, UnconfirmedError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.engine.planning.plan import Hold, Verb
 from occopus_core.events import EventKind
@@ -203,8 +204,66 @@ def test_what_cannot_be_had_keeps_the_former_one(built, how):
         built.convergence().build(trial(), replaced=["proxy"])
     image = "unknown" if how == "update" else "v1"
     (problem,) = caught.value.problems
-    assert problem.endswith(f"memory cloud: image '{image}' does not exist")
+    assert problem.endswith(f"memory cloud: image '{image}' does not exist; nothing was deleted for it")
     assert_kept(built, before)
+
+
+@pytest.mark.parametrize("act", ["heal", "follow"])
+def test_maintenance_deletes_nothing_for_what_cannot_be_had(built, act):
+    """An ill instance, which may recover, and a healthy one that was made with the address of its dependee."""
+    if act == "heal":
+        (ill,) = [one for one in built.live() if one["owner"]["node_name"] == "proxy"]
+        built.cloud.change(ill["id"], "stop")
+    else:
+        built.define("proxy", **PORT, implementations=[{"contextualisation": userdata("{{ getip('db') }}")}])
+        nodes = tuple(dataclasses.replace(one, when_outdated="replace") for one in trial().nodes)
+        built.build(dataclasses.replace(trial(), nodes=nodes))
+        (db,) = [one for one in built.live() if one["owner"]["node_name"] == "db"]
+        built.cloud.change(db["id"], "lose")
+    (before,) = [one for one in built.store.instances("infra") if one.node_name == "proxy"]
+    built.cloud.set_limits(images=["default"])
+    built.events.clear()
+    found = []
+    for _ in range(3):
+        found += built.convergence().maintain().undone
+        built.clock.time += 700
+    assert any("image 'v1' does not exist" in one for one in found)
+    assert [one.node_id for one in built.store.instances("infra") if one.node_name == "proxy"] == [before.node_id]
+    assert EventKind.NODE_DROPPING not in kinds(built)
+    built.cloud.set_limits()
+    for _ in range(2):
+        built.convergence().maintain()
+        built.clock.time += 700
+    built.assert_runs({"db": 1, "proxy": 1})
+    assert [one.node_id for one in built.store.instances("infra") if one.node_name == "proxy"] != [before.node_id]
+
+
+def test_an_interruption_of_maintenance_keeps_what_was_to_make_way(built):
+    (ill,) = [one for one in built.live() if one["owner"]["node_name"] == "proxy"]
+    built.cloud.change(ill["id"], "stop")
+    ensuring(built, *itertools.repeat("pulling v1", 1000))
+    with pytest.raises(AbandonedError):
+        interrupter(built, 1, [EventKind.NODE_WAITING]).maintain()
+    assert EventKind.NODE_DROPPING not in kinds(built)
+    assert ill["id"] in [one.instance_id for one in built.store.instances("infra") if one.stage is Stage.READY]
+    ensuring(built)
+    built.convergence().maintain()
+    built.assert_runs({"db": 1, "proxy": 1})
+    assert_former_first(built)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_ill_one_makes_way_for_a_successor_elsewhere(world, version):
+    """The successor needs nothing that the ill one holds: it begins at once."""
+    world.define("web", port="80{{ node_id[:2] }}")
+    world.build(infrastructure(node("web", min=version)))
+    world.clock.time += 600
+    for one in world.live()[:1]:
+        world.cloud.change(one["id"], "stop")
+    asked = ensuring(world)
+    world.convergence().maintain()
+    world.assert_runs({"web": version})
+    assert asked == []
 
 
 def test_it_stays_in_service_while_the_provider_fetches_what_is_needed(built):
@@ -235,7 +294,7 @@ def test_it_stays_in_service_while_the_provider_fetches_what_is_needed(built):
 def test_whatever_the_provider_answers_keeps_the_former_one(built, answers, words):
     before = built.store.instances("infra")
     ensuring(built, *itertools.islice(answers, 10_000))
-    with pytest.raises(BuildError, match=words):
+    with pytest.raises(BuildError, match=f"{words}.*; nothing was deleted for it"):
         built.build(trial(2))
     assert_kept(built, before)
 
@@ -523,15 +582,14 @@ def test_scaling_waits_while_the_first_instance_is_only_reserved(world):
     seen = []
 
     def ask():
-        (row,) = [one for one in world.store.instances("infra") if one.node_name == "proxy"]
-        seen.append(row.stage)
+        seen.extend(one.stage for one in world.store.instances("infra") if one.node_name == "proxy")
         world.store.request_scaling("infra", "proxy", ScaleKind.SET, 2, "", world.clock.now())
 
     keeper = Keeper(world, interval=10.0)
     keeper.rounds.attach("infra")
     keeper.after(40, ask)
     keeper.run(200)
-    assert seen == [Stage.RESERVED]
+    assert {*seen} == {Stage.READY, Stage.RESERVED}  # the lost one goes when the new one may begin
     assert world.told(EventKind.NODE_FAILED) == []
     world.assert_runs({"db": 1, "proxy": 1})
     held = world.store.infrastructure("infra").undefined["proxy"]
