@@ -80,13 +80,15 @@ class Replacing:
     def answers(self, records: Sequence[InstanceRecord], plan: Plan, described: Collection[str]) -> Iterator[Answer]:
         """The results of the requests after a build that has carried out this plan for the `records` of before.
 
-        An instance that went without another one in its place was not replaced.
+        An instance that went without another one in its place was not replaced. What a build that was killed has made
+        counts, and so does what is missing then: it has deleted the former instance.
         """
-        former = Counter(one.node_name for one in records if self._is_asked_for(one))
-        others = Counter(one.node_name for one in records if one.provisional)  # an interrupted build has made them
-        others.update(step.node_name for step in plan.of(Verb.REPLACE))
+        staying = plan.staying
+        begun = [one for one in records if one.provisional]
+        made = Counter(one.node_name for one in begun if one.node_id in staying)
+        made.update(step.node_name for step in plan.of(Verb.REPLACE, *([Verb.CREATE] if begun else [])))
         for request in self.requests:
-            count = min(former[request.node_name], others[request.node_name])
+            count = made[request.node_name]
             if request.node_name not in described:
                 yield Answer(request, EventKind.REPLACEMENT_REFUSED, f"there is no node '{request.node_name}'")
             else:
