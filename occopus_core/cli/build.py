@@ -148,8 +148,7 @@ def _run(options: argparse.Namespace, planned: Callable[[bool], None] | None = N
     with watched(settings, files.credentials, parallel=options.parallelize, verbose=options.verbose) as manager:
         manager.open()
         if options.infra_id is not None:
-            new = "; for a new infrastructure: another id, or no -i"
-            infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes, otherwise=new)
+            infra_id = meant_by_a_person(manager, settings, infra_id, yes=options.yes, new=True)
         say_namesakes(settings, files.infrastructure.name, infra_id, only_plan=False)
         replaced = manager.store.definition_uses.replaced_by(files.used.values(), infra_id) if files.used else {}
         say_replaced(replaced)
@@ -219,7 +218,7 @@ def _plan(options: argparse.Namespace, files: BuildFiles, infra_id: str) -> tupl
 def _planned_id(manager: InfrastructureManager, settings: Settings, text: str, *, yes: bool) -> str:
     """The id of the infrastructure. A plan changes nothing: a name is accepted where the build accepts only an id."""
     try:
-        return meant_by_a_person(manager, settings, text, yes=yes)
+        return meant_by_a_person(manager, settings, text, yes=yes, new=True)
     except NameOnlyError:
         found = meant(manager, text)
         say(

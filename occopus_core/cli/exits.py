@@ -32,7 +32,9 @@ class ExitCode(enum.IntEnum):
 class NameOnlyError(LookupError):
     """A name is given where only an id is accepted; the message says which."""
 
-    def __init__(self, text: str, infra_id: str, otherwise: str = "") -> None:
+    def __init__(self, text: str, infra_id: str, *, new: bool) -> None:
+        """With `new`, the command makes an infrastructure where the text is no id."""
+        otherwise = "; for a new infrastructure: another id, or no -i" if new else ""
         super().__init__(
             f"'{text}' names the infrastructure '{infra_id}', but only its id counts without a terminal: "
             f"-i {infra_id}, or -y{otherwise}"

@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
 
     settings, credentials = load_settings(options.cfg, notifies=False), load_credentials(options.auth_data_path)
     with InfrastructureManager(settings, credentials) as manager:
-        options.infra_id = meant(manager, options.infra_id)
+        options.infra_id = meant(manager, options.infra_id, gone=True)
         lines = max(options.lines, FOLLOW_LINES) if options.follow else options.lines
         found = manager.logs(options.infra_id, options.node, lines, options.since)
         printer = _Printer(options.output, several=len({one.node_id for one in found}) > 1)

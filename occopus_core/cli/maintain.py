@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from occopus_core.cli.completion import KINDS, words
 from occopus_core.cli.exits import ExitCode, UsageError
-from occopus_core.cli.naming import meant, pointing_to_events
+from occopus_core.cli.naming import meant
 from occopus_core.cli.options import (
     NAMED,
     add_auth_data_path,
@@ -251,10 +251,7 @@ def _describe(options: argparse.Namespace) -> int:
     from occopus_core.credentials import Credentials  # noqa: PLC0415
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
-    with (
-        InfrastructureManager(load_settings(options.cfg, notifies=False), Credentials()) as manager,
-        pointing_to_events(manager),
-    ):
+    with InfrastructureManager(load_settings(options.cfg, notifies=False), Credentials()) as manager:
         result(manager.description(meant(manager, options.infra_id)).rstrip("\n"))
     return ExitCode.OK
 
@@ -280,7 +277,7 @@ def _snapshot(options: argparse.Namespace, settings: Settings) -> Snapshot:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
     credentials = load_credentials(options.auth_data_path) if options.cost else Credentials()
-    with InfrastructureManager(settings, credentials) as manager, pointing_to_events(manager):
+    with InfrastructureManager(settings, credentials) as manager:
         infra_id = meant(manager, options.infra_id)
         snapshot = manager.snapshot(infra_id)
         if not options.cost:

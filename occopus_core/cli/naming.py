@@ -10,31 +10,55 @@ from occopus_core.cli.output import say
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from occopus_core.manager import InfrastructureManager
     from occopus_core.settings import Settings
+    from occopus_core.store.records import NoSuchInfrastructureError
 
 
-def meant(manager: InfrastructureManager, text: str) -> str:
-    """The id of the infrastructure that the text names; the text itself if there is none.
+def meant(manager: InfrastructureManager, text: str, *, gone: bool = False) -> str:
+    """The id of the infrastructure that the text names; with `gone`, also of one that is gone and has a log.
 
-    Raises `AmbiguousNameError`, `StoreError`.
+    Raises `NoSuchInfrastructureError` with what the text may mean, `AmbiguousNameError`, `StoreError`.
     """
-    return manager.store.meant(text) or text
+    found = manager.store.meant(text) or (manager.store.gone.meant(text) if gone else None)
+    if found is None:
+        raise _unknown(manager, text)
+    return found
+
+
+def _unknown(manager: InfrastructureManager, text: str) -> NoSuchInfrastructureError:
+    """The error for a text that names no infrastructure, with the commands that know one that is gone, or a hint."""
+    from occopus_core.api.spelling import did_you_mean  # noqa: PLC0415  # only after a mistake
+    from occopus_core.store.records import AmbiguousNameError, NoSuchInfrastructureError  # noqa: PLC0415
+
+    error = NoSuchInfrastructureError(text)
+    with contextlib.suppress(AmbiguousNameError):
+        if manager.store.gone.meant(text) is not None:
+            error.add_note(
+                f"it was there: occopus-maintain --events -i {text} shows what happened, occopus-logs -i {text} what "
+                "its failed instances printed"
+            )
+            return error
+    present = manager.store.overview.all()
+    hint = did_you_mean(text, dict.fromkeys([*(one.name for one in present), *(one.id for one in present)]))
+    if hint:
+        error.add_note(hint.removeprefix(": "))
+    return error
 
 
 def meant_by_a_person(
-    manager: InfrastructureManager, settings: Settings, text: str, *, yes: bool, otherwise: str = ""
+    manager: InfrastructureManager, settings: Settings, text: str, *, yes: bool, new: bool = False
 ) -> str:
     """The same for actions that a wrong name makes irreversible: without a terminal and without `--yes`, only an id.
 
-    A script with the id of a deleted infrastructure must not affect another one of this name. Raises `NameOnlyError`
-    for anything else that names an infrastructure; `otherwise` ends its message.
+    A script with the id of a deleted infrastructure must not affect another one of this name. With `new`, a text that
+    names none is the id of a new one. Raises `NameOnlyError` for anything but an id that names an infrastructure.
     """
-    found = meant(manager, text)
+    found = manager.store.meant(text)
+    if found is None:
+        return text if new else meant(manager, text)
     if found != text and not (yes or can_ask(settings)):
-        raise NameOnlyError(text, found, otherwise)
+        raise NameOnlyError(text, found, new=new)
     return found
 
 
@@ -57,23 +81,6 @@ def say_namesakes(settings: Settings, name: str, infra_id: str, *, only_plan: bo
             there, which = f"are already {len(namesakes)} infrastructures '{name}'", "the newest"
         this = "this is the plan of" if only_plan else "this build makes"
         say(f"notice: there {there}: {this} another one; -i {newest} updates {which}")
-
-
-@contextlib.contextmanager
-def pointing_to_events(manager: InfrastructureManager) -> Iterator[None]:
-    """Add a note to the error for a deleted infrastructure: which commands still know it."""
-    from occopus_core.store.records import NoSuchInfrastructureError, StoreError  # noqa: PLC0415
-
-    try:
-        yield
-    except NoSuchInfrastructureError as error:
-        with contextlib.suppress(NoSuchInfrastructureError, StoreError):
-            if manager.events(error.infra_id, most=1):
-                error.add_note(
-                    f"it was there: occopus-maintain --events -i {error.infra_id} shows what happened, occopus-logs -i "
-                    f"{error.infra_id} what its failed instances printed"
-                )
-        raise
 
 
 def meant_instance(manager: InfrastructureManager, infra_id: str, text: str) -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from types import FrameType
 
 from occopus_core.cli.exits import ExitCode
-from occopus_core.cli.naming import meant, pointing_to_events
+from occopus_core.cli.naming import meant
 from occopus_core.cli.output import leave, redacted, result, say
 from occopus_core.cli.session import load_files, load_settings, say_dry_run, watched
 
@@ -42,7 +42,6 @@ def one_pass(options: argparse.Namespace) -> int:
     with (
         watched(settings, credentials, parallel=options.parallelize, verbose=options.verbose) as manager,
         interruptible(manager.interrupt, "interrupted; the next pass continues") as signals,
-        pointing_to_events(manager),
     ):
         infra_id = meant(manager, options.infra_id)
         if settings.dry_run:
@@ -206,7 +205,7 @@ def events(options: argparse.Namespace) -> int:
     from occopus_core.manager import InfrastructureManager  # noqa: PLC0415
 
     with InfrastructureManager(load_settings(options.cfg), Credentials()) as manager:
-        infra_id = meant(manager, options.infra_id)
+        infra_id = meant(manager, options.infra_id, gone=True)
         found = manager.events(infra_id)
         if not found:
             manager.get(infra_id)

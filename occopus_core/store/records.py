@@ -52,8 +52,12 @@ class NoSuchInfrastructureError(Exception):
 class AmbiguousNameError(Exception):
     """Several infrastructures have this name, or an id that begins so; the message has their ids."""
 
+    MOST = 10
+    """The most infrastructures that the message names."""
+
     def __init__(self, text: str, ids: Sequence[str]) -> None:
-        super().__init__(f"'{text}' may mean several infrastructures: {', '.join(ids)}")
+        more = f" and {len(ids) - self.MOST:,} more" if len(ids) > self.MOST else ""
+        super().__init__(f"'{text}' may mean several infrastructures: {', '.join(ids[: self.MOST])}{more}")
 
 
 class NoSuchPlaceError(Exception):

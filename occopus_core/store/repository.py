@@ -17,6 +17,7 @@ from occopus_core.store.change import LEASE_SECONDS, Change
 from occopus_core.store.configurations import ConfigurationRows
 from occopus_core.store.database import Database
 from occopus_core.store.definition_uses import DefinitionUses, defined_types
+from occopus_core.store.gone import GoneRows
 from occopus_core.store.host_keys import HostKeyRows
 from occopus_core.store.looks import LookRows
 from occopus_core.store.maintainers import MaintainerRows
@@ -92,6 +93,7 @@ class Store:
         self.installation = database.installation
         self.configurations = ConfigurationRows(database)
         self.definition_uses = DefinitionUses(database)
+        self.gone = GoneRows(database)
         self.host_keys = HostKeyRows(database)
         self.looks = LookRows(database)
         self.maintainers = MaintainerRows(database)
