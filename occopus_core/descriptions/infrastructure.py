@@ -10,6 +10,7 @@ from jsonschema.protocols import Validator
 
 from occopus_core.api.spelling import did_you_mean
 from occopus_core.api.written import WrittenMap
+from occopus_core.descriptions.compose import refuse_compose
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.graph import CycleError, Graph
 from occopus_core.descriptions.loader import Source, load
@@ -56,6 +57,7 @@ def load_infrastructure(
     with every fault, including those that `judge_outputs` then finds.
     """
     document = load(source, name=name, imports=imports)
+    refuse_compose(document, "an infrastructure description")
     _refuse_definitions(document)
     if variables and isinstance(document.data, dict):
         own = _mapping(document.data.get("variables"))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from occopus_core.api.spelling import did_you_mean
 from occopus_core.descriptions.problems import Path
+from occopus_core.descriptions.times import seconds_of
 
 Error = Any
 """A `jsonschema.ValidationError`; its declared types include attributes that are not set yet."""
@@ -151,7 +152,17 @@ def _type(error: Error) -> str:
         return f"there is no value here: expected {allowed}"
     quote = ": put quotes around it" if "text" in allowed and not isinstance(error.instance, dict | list) else ""
     kind = "" if isinstance(error.instance, bool) else f"{_kind(error.instance)}, "
-    return f"{_shown(error)} is {kind}not {allowed}{quote}{_form_of_list(error)}{_form_of_item(error)}"
+    return (
+        f"{_shown(error)} is {kind}not {allowed}{quote}{_in_seconds(error)}{_form_of_list(error)}{_form_of_item(error)}"
+    )
+
+
+def _in_seconds(error: Error) -> str:
+    """How to write a duration with units where a number of seconds is expected; else an empty text."""
+    seconds = seconds_of(error.instance) if isinstance(error.instance, str) else None
+    if seconds is None or "seconds" not in str(error.schema.get("description", "")).lower():
+        return ""
+    return f": write {seconds:.0f}, a number of seconds"
 
 
 def _form_of_list(error: Error) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from occopus_core.api import scalars
 from occopus_core.api.config import SectionFault
 from occopus_core.api.spelling import did_you_mean
+from occopus_core.descriptions.compose import refuse_compose
 from occopus_core.descriptions.document import Document
 from occopus_core.descriptions.loader import Source, load
 from occopus_core.descriptions.model import (
@@ -65,6 +66,7 @@ def load_node_definitions(
     `refusals` with each implementation in which there is no other fault. Raises `DescriptionError` with every fault.
     """
     document = load(source, name=name, imports=imports)
+    refuse_compose(document, "node definitions")
     _refuse_infrastructure(document)
     reader = _Reader(document, plugins)
     using = validator(node_definitions_schema(reader.schemas), templates=True)

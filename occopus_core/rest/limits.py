@@ -49,6 +49,7 @@ async def read_body(request: Request) -> bytes:
         raise Refused(408, detail, {"Connection": "close"}) from None
     except ClientDisconnect:
         raise Refused(400, "the body ended too soon") from None  # the client is gone
+    request.state.is_one_line = b"\n" not in body
     return bytes(body)
 
 

@@ -65,6 +65,9 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (ProviderError, 502),
 )
 
+_UNREADABLE = ("not valid YAML", "this is empty")
+"""How the messages about a file begin of which no key can be read."""
+
 _log = logging.getLogger("occopus.rest")
 
 
@@ -125,7 +128,7 @@ def install(app: FastAPI, redact: Callable[[str], str] = str) -> None:
     app.add_exception_handler(Exception, _unknown)
 
 
-async def _known(_request: Request, error: Exception, *, redact: Callable[[str], str] = str) -> Response:
+async def _known(request: Request, error: Exception, *, redact: Callable[[str], str] = str) -> Response:
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return problem(status, "the store cannot be used at present", headers={"Retry-After": str(RETRY_SECONDS)})
@@ -134,9 +137,17 @@ async def _known(_request: Request, error: Exception, *, redact: Callable[[str],
     if isinstance(error, DescriptionError | InvalidDesignError):
         shown = error.problems[:MOST_FAULTS]
         more = len(error.problems) - len(shown)
-        said = [*map(str, shown), *([f"and {more:,} more mistakes"] if more else [])]
+        said = [*map(str, shown), *([f"and {more:,} more mistakes"] if more else []), *_hints(request, shown)]
         return problem(status, redact("; ".join(map(_one_line, said))), [_fault(one, redact) for one in shown])
     return problem(status, redact(_one_line(str(error))))
+
+
+def _hints(request: Request, problems: Sequence[Problem | str]) -> list[str]:
+    """How to send a file whose line ends the client has removed; else nothing."""
+    unreadable = any(isinstance(one, Problem) and one.message.startswith(_UNREADABLE) for one in problems)
+    if not unreadable or not getattr(request.state, "is_one_line", False):
+        return []
+    return ["the body came as one line: send files with curl --data-binary @FILE, since -d removes the line ends"]
 
 
 def _one_line(text: str) -> str:

@@ -2,21 +2,37 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import pytest
+from starlette.requests import Request
 
 from occopus_core.api.errors import TransientError
+from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.descriptions.problems import DescriptionError, PlacedMessage, Position, Problem
 from occopus_core.engine.passes.errors import BusyError
 from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.redaction import Redactor
+from occopus_core.rest.limits import Limits, read_body
 from occopus_core.rest.problems import _known
 from occopus_core.store.records import NoSuchInfrastructureError, SpoiltError, StoreError
 from occopus_core.store.repository import InfrastructureTakenError
 
 
+def request(body=b"a: 1\nb: 2\n"):
+    """A request whose body was read."""
+
+    async def receive():
+        return {"type": "http.request", "body": body}
+
+    app = SimpleNamespace(state=SimpleNamespace(limits=Limits()))
+    made = Request({"type": "http", "method": "POST", "headers": [], "app": app}, receive)
+    asyncio.run(read_body(made))
+    return made
+
+
 def answer(error):
-    return asyncio.run(_known(None, error))
+    return asyncio.run(_known(request(), error))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +68,7 @@ def test_an_unavailable_store_is_not_described_to_clients():
     ],
 )
 def test_secrets_in_a_providers_message_are_removed(error):
-    given = asyncio.run(_known(None, error, redact=Redactor(["hunter22"])))
+    given = asyncio.run(_known(request(), error, redact=Redactor(["hunter22"])))
     assert "***" in json.loads(given.body)["detail"]
     assert b"hunter22" not in given.body
     assert b"podW50ZXIyM" not in given.body
@@ -95,3 +111,23 @@ def test_a_damaged_row_is_named_without_advice_to_retry():
     given = answer(SpoiltError("the infrastructure 'i' in the store cannot be read: it lacks 'x'"))
     assert json.loads(given.body)["detail"] == "the infrastructure 'i' in the store cannot be read: it lacks 'x'"
     assert "Retry-After" not in given.headers
+
+
+@pytest.mark.parametrize("text", ["# example\nuser_id: me\ninfra_name: a\n", "user_id: me\ninfra_name: a\nnodes: []\n"])
+def test_a_file_without_its_line_ends_is_recognised(text):
+    body = text.replace("\n", "").encode()  # what curl -d sends
+    with pytest.raises(DescriptionError) as refused:
+        load_infrastructure(body, name="request", imports=False)
+    said = json.loads(asyncio.run(_known(request(body), refused.value)).body)
+    assert said["detail"].endswith("send files with curl --data-binary @FILE, since -d removes the line ends")
+    assert len(said["errors"]) == 1
+
+
+@pytest.mark.parametrize("text", ["a: [", '{"infra_name": 1}', "a: b: c\nd: e\n"])
+def test_other_bodies_get_no_hint_about_line_ends(text):
+    body = text.encode()
+    with pytest.raises(DescriptionError) as refused:
+        load_infrastructure(body, name="request", imports=False)
+    assert ("--data-binary" in answer(refused.value).body.decode()) is False
+    shown = asyncio.run(_known(request(body), refused.value)).body.decode()
+    assert ("--data-binary" in shown) is (text == "a: [")
