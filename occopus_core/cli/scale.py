@@ -15,6 +15,7 @@ from occopus_core.cli.session import guarded, load_settings
 
 TYPE_CHECKING = False  # typing takes as long to import as argparse
 if TYPE_CHECKING:
+    from occopus_core.descriptions.model import Infrastructure
     from occopus_core.manager import InfrastructureManager
 
 MOST = 100_000
@@ -98,9 +99,21 @@ def _run(options: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def _left_dependents(described: Infrastructure, node: str) -> list[str]:
+    """The nodes that depend on this one, and are neither replaced because of it nor find its addresses themselves."""
+    follow = {*described.replaced_when_outdated, *(one.name for one in described.nodes if one.discovers)}
+    dependents = dict.fromkeys(one.dependent for one in described.dependencies if one.dependee == node)
+    return [name for name in dependents if name not in follow]
+
+
 def _replace(manager: InfrastructureManager, infra_id: str, node: str, *, ask: bool) -> int:
     """Request other instances of a node. Raises `DeclinedError` and the errors of `InfrastructureManager.replace`."""
-    count = sum(one.node_name == node for one in manager.store.instances(infra_id))
+    present = [one.node_name for one in manager.store.instances(infra_id)]
+    count = present.count(node)
+    left = [name for name in _left_dependents(manager.get(infra_id).current, node) if name in present]
+    if count and left:
+        names = ", ".join(f"'{name}'" for name in left)
+        say(f"notice: {names} may be left with former addresses of '{node}': the report says so then, and what to do")
     if ask and count:
         confirm(f"Replace {counted(count, 'instance')} of node '{node}' of the infrastructure {infra_id}?")
     request = manager.replace(infra_id, node)

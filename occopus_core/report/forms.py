@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from occopus_core.descriptions.times import written as time_text
-from occopus_core.report import Snapshot, report_of
+from occopus_core.report import ReportState, Snapshot, report_of
 from occopus_core.report.built import output_lines
 from occopus_core.report.graph import dot, mermaid
 from occopus_core.report.inventory import ansible_inventory, hosts, ssh_config
@@ -50,7 +50,7 @@ def _rows(snapshot: Snapshot, short: Mapping[str, str]) -> list[Sequence[str]]:
     """The rows of the table, with the beginnings `short` in the place of node ids; then times end with the minute."""
     rows: list[Sequence[str]] = []
     for name, node in report_of(snapshot).items():
-        title = _title(name, node["scaling"])
+        title = _title(name, node)
         for number, (node_id, instance) in enumerate(node["instances"].items()):
             # It became ill after it was ready, and was marked for deletion after that.
             since = max(instance["since"], instance["unhealthy_since"] or "")
@@ -66,10 +66,14 @@ def _rows(snapshot: Snapshot, short: Mapping[str, str]) -> list[Sequence[str]]:
     return rows
 
 
-def _title(name: str, scaling: Mapping[str, Any]) -> str:
+def _title(name: str, node: Mapping[str, Any]) -> str:
+    """The node with the numbers of its instances: made and wanted, and ready where that is another number."""
+    scaling, states = node["scaling"], [one["state"] for one in node["instances"].values()]
+    ready = states.count(ReportState.READY.value)
+    made = "" if ready == len(states) else f", {ready:,} ready"
     count = len(scaling["pending"])
     waiting = (", 1 request waits" if count == 1 else f", {count:,} requests wait") if count else ""
-    return f"{name} {scaling['actual']}/{scaling['target']} ({scaling['min']}..{scaling['max']}){waiting}"
+    return f"{name} {scaling['actual']}/{scaling['target']}{made} ({scaling['min']}..{scaling['max']}){waiting}"
 
 
 def _minute(time: str) -> str:

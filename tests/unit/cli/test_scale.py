@@ -1,10 +1,13 @@
 """The options of ``occopus-scale``, and what it refuses."""
 
+import dataclasses
 import io
+import itertools
 
 import pytest
 
 from occopus_core.cli import scale
+from occopus_core.descriptions.model import Dependency, Infrastructure, NodeDescription
 from occopus_core.store.records import ScaleKind
 
 
@@ -50,6 +53,26 @@ def test_a_replacement_is_recorded(store, capsys):
     assert (request.kind, request.node_name) == (ScaleKind.REPLACE, "web")
     said = "all instances of node 'web' are replaced; occopus-maintain -i infra-1 begins that"
     assert capsys.readouterr().err == f"recorded as request {request.id}: {said}\n"
+
+
+def test_a_replacement_names_the_dependents_that_it_leaves(store, capsys):
+    (web,) = store.instances("infra-1")
+    times = itertools.count(1e9, 1e6)  # each after the end of the lease before
+
+    def requested(*instances, **how):
+        nodes = [NodeDescription("web", "web"), NodeDescription("lb", "lb", **how), NodeDescription("log", "log")]
+        edges = (Dependency("lb", "web"), Dependency("log", "web"))
+        with store.changing(store.acquire("infra-1", "test", next(times))) as change:
+            change.add_instances(instances)
+            change.finish_build(Infrastructure("shop", tuple(nodes), edges), {"web": 1, "lb": 1, "log": 0})
+        assert scale.main(["-i", "infra-1", "-n", "web", "--replace"]) == 0
+        return capsys.readouterr().err.splitlines()[:-1]
+
+    assert requested() == [], "the others have no instances"
+    left = "notice: 'lb' may be left with former addresses of 'web': the report says so then, and what to do"
+    assert requested(dataclasses.replace(web, node_id="id-2", node_name="lb", token="t-2")) == [left]
+    assert requested(when_outdated="replace") == []
+    assert requested(discovers=True) == []
 
 
 @pytest.mark.parametrize(("argv", "answer", "recorded"), [([], "n", 0), ([], "y", 1), (["-y"], "n", 1)])

@@ -102,6 +102,20 @@ def test_nodes_come_as_described_and_instances_by_position(snapshot, instance):
     assert report_of(made)["old"]["scaling"] == {"actual": 1, "target": 0, "min": 0, "max": 0, "pending": []}
 
 
+@pytest.mark.parametrize(
+    ("others", "title"),
+    [
+        ([], "web 2/1 (1..3)"),
+        ([Condition.AILING], "web 3/1, 2 ready (1..3)"),
+        ([Condition.FAILED, Condition.UNKNOWN], "web 4/1, 2 ready (1..3)"),
+    ],
+)
+def test_the_table_says_how_many_of_the_made_instances_are_ready(snapshot, instance, others, title):
+    ill = [instance("web", 3 + number, condition=one, unhealthy_since=1.0) for number, one in enumerate(others)]
+    text = written(snapshot(instance("web", 1), instance("web", 2), *ill), "table")
+    assert text.splitlines()[2].startswith(f"{title}  id-of-web-1")
+
+
 def test_edges_are_those_between_the_nodes_shown(snapshot):
     made = snapshot(nodes=("a", "b", "c"), edges=(("a", "b"), ("b", "c"), ("a", "b")))
     assert made.edges == [("a", "b"), ("b", "c")]
