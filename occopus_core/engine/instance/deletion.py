@@ -271,7 +271,8 @@ class Deletion:
         if phase_of(work) is not Phase.DELETING:
             self._shutdown.expire(work)
         elif self._concerned([work]):
-            self._give_up(work, OVERDUE)
+            assert work.link is not None, "an instance has a connection before it is deleted"
+            self._give_up(work, work.link.silence(work.implementation.label))
 
     def _concerned(self, works: Sequence[Work]) -> list[Work]:
         """The instances for which this answer still matters."""

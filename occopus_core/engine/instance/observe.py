@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from occopus_core.api.errors import PermanentError, ProviderError, TransientError
 from occopus_core.api.resource import Instance, InstanceId, Owner, ResourceHandler
-from occopus_core.engine.instance.left_questions import PATIENCE, LeftQuestions
+from occopus_core.engine.instance.left_questions import LOST_SECONDS, PATIENCE, LeftQuestions
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.batch import Batch
+from occopus_core.engine.kernel.call_limits import LONGEST_REST
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.guard import BreachError, mapping_of, sound_answer, wrong_answer
 from occopus_core.engine.kernel.instances import WrongInstanceError, instance_of
@@ -22,6 +23,9 @@ T = TypeVar("T")
 
 TRIES = 5
 """How often a provider is asked before it counts as unreachable."""
+
+STILL_SECONDS = LONGEST_REST + LOST_SECONDS
+"""Seconds after which a connection counts as unreachable on which no call begins or returns, even after a pause."""
 
 TICK_PATIENCE = 10.0
 """Seconds for which a tick waits for providers. Without an answer in `PATIENCE` seconds, they count as silent."""
@@ -294,22 +298,38 @@ def ask_each(
     loop: Loop,
     commit_due: Callable[[], None],
     links: Sequence[OpenConnection[ResourceHandler]],
+    what: str,
     question: Callable[[OpenConnection[ResourceHandler]], T],
 ) -> Steps[list[Outcome[T]]]:
-    """Make the same call on every connection, concurrently; transient errors are retried."""
+    """Make the same call on every connection, concurrently; transient errors are retried.
+
+    `what` is the name of the plugin's method. A connection on which no call has begun or returned for `STILL_SECONDS`
+    has failed.
+    """
     answers: dict[OpenConnection[ResourceHandler], Outcome[T]] = {}
 
     def ask(link: OpenConnection[ResourceHandler], tries: int) -> None:
-        link.limits.submit(lambda: question(link), lambda outcome: answered(link, tries, outcome))
+        if link not in answers:
+            link.limits.submit(lambda: question(link), lambda outcome: answered(link, tries, outcome), what)
 
     def answered(link: OpenConnection[ResourceHandler], tries: int, outcome: Outcome[T]) -> None:
         if isinstance(outcome.error, TransientError) and tries < TRIES:
             loop.after(FIRST_DELAY * 2**tries, lambda: ask(link, tries + 1))
         else:
-            answers[link] = outcome
+            answers.setdefault(link, outcome)
+
+    def look(link: OpenConnection[ResourceHandler], asked_at: float) -> None:
+        left = max(asked_at, link.limits.moved()) + STILL_SECONDS - loop.clock.monotonic()
+        if link in answers:
+            return
+        if left > 0:
+            loop.after(left, lambda: look(link, asked_at))
+        else:
+            answers[link] = Outcome(error=TransientError(link.silence("it")))
 
     for link in links:
         ask(link, 1)
+        look(link, loop.clock.monotonic())
     yield Waiting(commit_due, lambda: len(answers) == len(links))
     return [answers[link] for link in links]
 

@@ -85,7 +85,7 @@ def _look(context: PassContext, works: Sequence[Work]) -> Steps[tuple[list[Stray
             by_link.setdefault(work.link, {})[work.record.token] = work
     owner = Owner(context.resources.store.installation, context.infra_id)
     answers = yield from ask_each(
-        context.resources.loop, _nothing, list(by_link), lambda link: owned(link.plugin, owner)
+        context.resources.loop, _nothing, list(by_link), "list_owned", lambda link: owned(link.plugin, owner)
     )
     known = context.resources.store.instances_by_token()
     strays: list[Stray] = []

@@ -80,7 +80,11 @@ def sweep(execution: Execution, runtime: Runtime, found: UsedConnections) -> Ste
     execution.unsearched.extend(map(str, found.closed))
     for _ in range(SWEEPS):
         answers = yield from ask_each(
-            runtime.loop, runtime.journal.commit_due, list(found.links), lambda link: owned(link.plugin, owner)
+            runtime.loop,
+            runtime.journal.commit_due,
+            list(found.links),
+            "list_owned",
+            lambda link: owned(link.plugin, owner),
         )
         inventory = found.heard(answers)
         execution.unsearched.extend(map(str, inventory.silent))

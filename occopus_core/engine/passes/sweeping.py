@@ -70,7 +70,9 @@ def sweep(resources: Resources, *, remove: bool) -> Steps[Swept]:
     places = known_places.with_definitions(resources.connections, resources.store)
     yield from resources.loop.pause(_hidden_for(resources, places))
     owner = Owner(resources.store.installation)
-    answers = yield from ask_each(resources.loop, _nothing, list(places.links), lambda link: owned(link.plugin, owner))
+    answers = yield from ask_each(
+        resources.loop, _nothing, list(places.links), "list_owned", lambda link: owned(link.plugin, owner)
+    )
     inventory = places.heard(answers)
     known = resources.store.instances_by_token()
     named = {(record.connection, record.instance_id): record for record in known.values()}
@@ -146,7 +148,7 @@ def _fates(resources: Resources, strays: Sequence[Stray]) -> Steps[list[tuple[St
     for stray in strays:
         by_link.setdefault(stray.link, []).append(stray)
     answers = yield from ask_each(
-        resources.loop, _nothing, list(by_link), lambda link: _delete(link.plugin, by_link[link])
+        resources.loop, _nothing, list(by_link), "delete", lambda link: _delete(link.plugin, by_link[link])
     )
     return [
         (stray, Outcome(error=answer.error) if answer.error else answer.get()[stray.instance.id])

@@ -30,7 +30,11 @@ def look_for_untagged(
     links = [link for link, there in rows.items() if there]
     installation = resources.store.installation
     answers = yield from ask_each(
-        resources.loop, lambda: None, links, lambda link: _look(link.plugin, rows[link], installation, repair=repair)
+        resources.loop,
+        lambda: None,
+        links,
+        "describe",
+        lambda link: _look(link.plugin, rows[link], installation, repair=repair),
     )
     return [
         f"{places.links[link].implementation.label} {line}"

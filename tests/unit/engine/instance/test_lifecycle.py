@@ -18,6 +18,7 @@ from occopus_core.engine.instance.lifecycle import (
     TransitionError,
     phase_of,
 )
+from occopus_core.engine.instance.observe import STILL_SECONDS
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.loop import Loop, Outcome
@@ -321,11 +322,29 @@ def test_a_deletion_that_hangs_is_left_unconfirmed(world, process):
     process.hangs.add("delete")
 
     def destroy():
-        with pytest.raises(UnconfirmedError):
+        with pytest.raises(UnconfirmedError, match="memory memory does not answer"):
             process.run(destroying.destroy)
 
     assert elapsed(world, destroy) < LONGEST_DELETION + GRACE + 10
     assert stages(world) == [Stage.DROPPING]
+    process.release()
+    process.run(destroying.destroy)
+    world.assert_nothing()
+
+
+def test_a_search_that_hangs_leaves_the_infrastructure_to_be_searched_later(world, process):
+    process.run(building.build, infrastructure("web"))
+    process.hangs.add("list")
+
+    def destroy():
+        with pytest.raises(
+            UnconfirmedError, match=r"cannot be searched .*: .* list_owned\(\) has not returned for 19\d s"
+        ):
+            process.run(destroying.destroy)
+
+    assert elapsed(world, destroy) < STILL_SECONDS + 60
+    assert stages(world) == []
+    assert not world.store.infrastructure("infra").wanted
     process.release()
     process.run(destroying.destroy)
     world.assert_nothing()
