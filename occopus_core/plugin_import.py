@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from stevedore.extension import Extension
 from stevedore.named import NamedExtensionManager
 
-from occopus_core.error_place import place_in_thread
+from occopus_core.plugin_thread import PluginThread
 
 T = TypeVar("T")
 
@@ -20,16 +19,12 @@ IMPORT_SECONDS = 60.0
 class ImportHangsError(Exception):
     """The import of a plugin has not ended in time."""
 
-    def __init__(self, thread: threading.Thread) -> None:
+    def __init__(self, thread: PluginThread[Any]) -> None:
         super().__init__(f"its import has not ended for {IMPORT_SECONDS:g} s")
-        self._thread = thread
-
-    def place(self, package: str) -> str:
-        """The file and line that it has reached in the top-level package; see `place_in_thread`."""
-        return place_in_thread(self._thread.ident, package)
+        self.place = thread.place
 
 
-_hanging: dict[tuple[str, str], threading.Thread] = {}
+_hanging: dict[tuple[str, str], PluginThread[Any]] = {}
 """The imports that were given up, by kind and type of the plugin. They go on in their threads."""
 
 
@@ -42,7 +37,7 @@ def within_limit(kind: str, name: str, load: Callable[[], T]) -> T:
     former = _hanging.get((kind, name))
     if former is not None and former.is_alive():
         raise ImportHangsError(former)
-    under_way = _Import(load)
+    under_way = PluginThread("occopus-import", load)
     under_way.start()
     under_way.join(IMPORT_SECONDS)
     if under_way.is_alive():
@@ -69,22 +64,3 @@ def _raise(_manager: object, _point: object, error: BaseException) -> NoReturn:
 
 def _say_nothing(_missing: object) -> None:
     """Do nothing: the error is raised later."""
-
-
-class _Import(threading.Thread, Generic[T]):
-    def __init__(self, load: Callable[[], T]) -> None:
-        super().__init__(name="occopus-import", daemon=True)
-        self._load = load
-        self._made: list[T] = []
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self._made.append(self._load())
-        except BaseException as error:  # noqa: BLE001  # it is raised where the import is waited for
-            self._error = error
-
-    def result(self) -> T:
-        if self._error is not None:
-            raise self._error
-        return self._made[0]

@@ -16,12 +16,21 @@ from occopus_core.api.resource import Feature, ResourceHandler
 
 def fault_of_declarations(plugin: type) -> str:
     """The mistake in the class attributes of a plugin, in words; empty if there is none."""
-    for base, rules in _RULES.items():
-        for name, (is_right, expected) in rules.items() if issubclass(plugin, base) else ():
-            value = getattr(plugin, name, None)
-            if not is_right(value):
-                return f"its class attribute {name} is {reprlib.repr(value)}, expected {expected}"
+    for name in declared_names(plugin):
+        if fault := fault_of_declared(plugin, name, getattr(plugin, name, None)):
+            return f"its class attribute {fault}"
     return _fault_of_harmless_keys(plugin)
+
+
+def declared_names(plugin: type) -> Sequence[str]:
+    """The names of the attributes by which a plugin of this kind declares facts."""
+    return [name for base, rules in _RULES.items() if issubclass(plugin, base) for name in rules]
+
+
+def fault_of_declared(plugin: type, name: str, value: object) -> str:
+    """What is wrong with the value of such an attribute, beginning with its name; empty if nothing is."""
+    is_right, expected = next(rules[name] for base, rules in _RULES.items() if issubclass(plugin, base))
+    return "" if is_right(value) else f"{name} is {reprlib.repr(value)}, expected {expected}"
 
 
 def fault_of_answers(plugin: type) -> tuple[str, str]:

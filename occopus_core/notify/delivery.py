@@ -21,7 +21,7 @@ from occopus_core.credentials import Credentials
 from occopus_core.engine.kernel.clock import Clock, SystemClock
 from occopus_core.engine.kernel.guard import is_of_plugin
 from occopus_core.engine.kernel.intervals import backoff
-from occopus_core.engine.kernel.stand_in import made
+from occopus_core.engine.kernel.stand_in import made, with_sound_attributes
 from occopus_core.error_place import breach_text, described
 from occopus_core.events import FORMER_NAMES
 from occopus_core.redaction import Redactor
@@ -278,7 +278,7 @@ def _usable(registry: Registry, connection: Connection) -> Notifier:
         plugin = registry.notify(connection.type)
     except PluginError as error:
         raise PermanentError(str(error)) from None
-    return plugin(connection)
+    return with_sound_attributes(plugin, lambda: registry.named("notify", connection.type))(connection)
 
 
 def made_notifier(settings: NotifierSettings, registry: Registry, credentials: Credentials) -> Notifier:

@@ -88,7 +88,7 @@ def test_an_import_that_hangs_is_given_up_with_its_place_and_waited_for_once(ins
     monkeypatch.setitem(sys.modules, "test_gate", gate)
     install("slow-one", "slow", "slow_pulse:Checker", f"import test_gate\ntest_gate.wait()\n{PLUGIN.format(version=1)}")
     with monkeypatch.context() as hasty:
-        hasty.setattr(plugin_import._Import, "join", lambda _self, _seconds: reached.wait())
+        hasty.setattr(plugin_import.PluginThread, "join", lambda _self, _seconds: reached.wait())
         assert refusal("slow") == (
             "the health checker 'slow' of slow-one cannot be imported: its import has not ended for 60 s "
             "(slow_pulse.py, line 2); report it to its author"

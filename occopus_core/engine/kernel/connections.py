@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from occopus_core.api.errors import PermanentError, ProviderError
+from occopus_core.api.config import ConfigManager
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.resource import Connection, ResourceHandler
 from occopus_core.api.ssh import HostKeys, MemoryHostKeys
@@ -18,12 +18,11 @@ from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.kernel.call_limits import CallLimits
 from occopus_core.engine.kernel.call_log import logging_calls
 from occopus_core.engine.kernel.config_managers import ManagerConnection
-from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.engine.kernel.guard import guarded, guarding
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.kernel.open_connection import ConnectionKey, OpenConnection, connection_key
-from occopus_core.engine.kernel.stand_in import made_or_stand_in, set_up_error, sound_set_up_error
+from occopus_core.engine.kernel.stand_in import made_or_stand_in, with_sound_attributes
 from occopus_core.redaction import Redactor
 from occopus_core.registry import Registry
 from occopus_core.store.records import label
@@ -79,7 +78,8 @@ class Connections:
                 limit = min(self._workers, plugin.max_concurrency)
                 name = label(section["type"], section)
                 who = functools.partial(self._registry.named, "resource", section["type"], name)
-                made = guarding(logging_calls(plugin, name, self.redact), who, self.redact)
+                maker = with_sound_attributes(plugin, who)
+                made = guarding(logging_calls(maker, name, self.redact), who, self.redact)
 
                 def make(connection: Connection) -> ResourceHandler:
                     return made_or_stand_in(lambda: made(connection), plugin, who, self.redact)
@@ -90,7 +90,7 @@ class Connections:
     def config(self, section: Mapping[str, Any]) -> ManagerConnection:
         """The configuration manager of a rendered `config_management` section.
 
-        Raises `PluginError`, `DescriptionError`, and `PermanentError` where its constructor fails.
+        Raises `PluginError`, `DescriptionError`. If its constructor fails, so does each call, with its reason.
         """
         plugin = self._registry.config(section["type"])
         settings = _settings(section, plugin.connection_keys, lambda value: value)
@@ -102,18 +102,13 @@ class Connections:
                 limit = min(self._workers, plugin.max_concurrency)
                 limits, jobs = CallLimits(self._loop, limit), Jobs(plugin.max_jobs)
                 name = label(section["type"], section)
-                make = logging_calls(plugin, name, self.redact)
                 who = functools.partial(self._registry.named, "config", section["type"], name)
-                try:
-                    self._configs[key] = ManagerConnection(
-                        make, section, connection, limits, jobs, name, who, self.redact
-                    )
-                except ProviderError as error:
-                    refusal = sound_set_up_error(who(), error, self.redact)  # it is not tried again within a pass
-                    raise refusal if isinstance(refusal, PermanentError) else PermanentError(str(refusal)) from None
-                except (Exception, SystemExit) as error:
-                    log_unexpected(error, self.redact)
-                    raise set_up_error(who(), error) from error
+                made = logging_calls(with_sound_attributes(plugin, who), name, self.redact)
+
+                def make(connection: Connection) -> ConfigManager:
+                    return made_or_stand_in(lambda: made(connection), plugin, who, self.redact)
+
+                self._configs[key] = ManagerConnection(make, section, connection, limits, jobs, name, who, self.redact)
             return self._configs[key]
 
     def _connection(self, section: Mapping[str, Any], settings: str, auth: Mapping[str, str]) -> Connection:

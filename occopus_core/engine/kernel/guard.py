@@ -93,7 +93,12 @@ class _Guarded:
 
     def __getattr__(self, name: str) -> Any:
         if name not in _CALLS:
-            return getattr(self.guarded, name)
+            try:
+                return getattr(self.guarded, name)
+            except BaseException as error:
+                if isinstance(error, AttributeError) or not is_of_plugin(error):
+                    raise
+                raise breach(self, f"reading its {name} raised {described(error)}") from None
         # The method is read within the call, since reading it may raise, too.
         return lambda *values, **named: self._call(name, lambda: getattr(self.guarded, name)(*values, **named))
 

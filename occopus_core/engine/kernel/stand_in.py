@@ -1,4 +1,7 @@
-"""Stands for a plugin object that cannot be made: its calls fail with the reason, and the core goes on with others."""
+"""Makes plugin objects; one that cannot be made has a stand-in whose calls fail with the reason.
+
+A constructor runs in a thread of its own: one that does not return holds up the calls of its own connection alone.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,58 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from occopus_core.api.declared import declared_names, fault_of_declared
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.engine.kernel.error_text import log_unexpected
-from occopus_core.error_place import breach_text, described
+from occopus_core.engine.kernel.guard import is_of_plugin
+from occopus_core.error_place import breach_text, described, place_of
+from occopus_core.plugin_thread import PluginThread
 from occopus_core.sound_errors import sound
 
 P = TypeVar("P")
+
+CONSTRUCTOR_SECONDS = 30.0
+"""Seconds for which a call waits for a constructor."""
+
+SOON_SECONDS = 1.0
+"""Seconds for which the thread of the loop waits for a constructor, which must not do I/O."""
 
 
 def made_or_stand_in(
     make: Callable[[], P], plugin: type, who: Callable[[], str], redact: Callable[[str], str] = str
 ) -> P:
-    """What `make` returns. Where it raises, an object in its place whose calls try again, and raise a `ProviderError`.
+    """What `make` returns. Where it raises or takes long, an object in its place, whose calls wait for it or try again.
 
-    `plugin` is the class, whose attributes the object shows. `who` returns the name of the plugin in messages, such as
-    ``the resource handler 'x'``. `redact` takes secrets out of what is logged.
+    These calls raise a `ProviderError` where it fails again. `plugin` is the class, whose attributes the object shows.
+    `who` returns the name of the plugin in messages, such as ``the resource handler 'x'``. `redact` takes secrets out
+    of what is logged.
     """
-    try:
-        return make()
-    except (Exception, SystemExit):  # noqa: BLE001  # a constructor of a plugin may raise anything: each call reports it
-        return cast("P", _StandIn(make, plugin, who, redact))
+    stand_in = _StandIn(lambda: made(make, who(), redact), plugin, who)
+    stand_in.making.join(SOON_SECONDS)
+    ready: bool = not (stand_in.making.is_alive() or stand_in.making.has_failed)
+    return cast("P", stand_in.making.result() if ready else stand_in)
+
+
+def with_sound_attributes(plugin: type[P], who: Callable[[], str]) -> Callable[..., P]:
+    """The class as a maker of objects that raises `PermanentError` for one whose declared attributes are wrong.
+
+    The class itself was checked when it was loaded; an object may have others, or properties that raise.
+    """
+
+    def make(*arguments: object) -> P:
+        found = plugin(*arguments)
+        for name in declared_names(plugin):
+            try:
+                value = getattr(found, name)
+            except BaseException as error:
+                if not is_of_plugin(error):
+                    raise
+                raise PermanentError(breach_text(who(), f"reading its {name} raised {described(error)}")) from None
+            if fault := fault_of_declared(plugin, name, value):
+                raise PermanentError(breach_text(who(), f"its {fault}{place_of(plugin)}"))
+        return found
+
+    return make
 
 
 def made(make: Callable[[], P], who: str, redact: Callable[[str], str]) -> P:
@@ -34,7 +69,9 @@ def made(make: Callable[[], P], who: str, redact: Callable[[str], str]) -> P:
         return make()
     except ProviderError as error:
         raise sound_set_up_error(who, error, redact) from None
-    except (Exception, SystemExit) as error:  # whatever the constructor raises
+    except BaseException as error:  # whatever the constructor raises
+        if not is_of_plugin(error):
+            raise
         log_unexpected(error, redact)
         raise set_up_error(who, error) from error
 
@@ -61,10 +98,14 @@ def sound_set_up_error(name: str, error: ProviderError, redact: Callable[[str], 
 
 
 class _StandIn:
-    def __init__(
-        self, make: Callable[[], Any], plugin: type, who: Callable[[], str], redact: Callable[[str], str]
-    ) -> None:
-        self._make, self._plugin, self.who, self._redact = make, plugin, who, redact
+    def __init__(self, make: Callable[[], Any], plugin: type, who: Callable[[], str]) -> None:
+        """`make` raises `ProviderError`s alone."""
+        self._make, self._plugin, self.who = make, plugin, who
+        self._begin()
+
+    def _begin(self) -> None:
+        self.making = PluginThread("occopus-constructor", self._make)
+        self.making.start()
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._plugin, name)
@@ -78,4 +119,12 @@ class _StandIn:
 
     def made(self) -> Any:
         """The plugin object. Raises `ProviderError`."""
-        return made(self._make, self.who(), self._redact)
+        if self.making.has_failed:
+            self._begin()
+        making = self.making
+        making.join(CONSTRUCTOR_SECONDS)
+        if making.is_alive():
+            where = making.place(self._plugin.__module__.partition(".")[0])
+            how = f"its constructor has not returned for {CONSTRUCTOR_SECONDS:g} s{where}"
+            raise PermanentError(breach_text(self.who(), how))
+        return making.result()

@@ -495,6 +495,18 @@ class TestMaking:
         (warning,) = post.warnings
         assert "the notifier 'hook' cannot be set up: KeyError (" in warning
 
+    def test_an_attribute_of_a_notifier_that_is_wrong_is_named(self, post):
+        class Unbounded(Receiver):
+            def __init__(self, connection):
+                super().__init__(connection)
+                self.batch_size = None
+
+        delivery = self.make(post, Unbounded, url="u")
+        post.happens("one")
+        delivery.finish(LONGEST)
+        (warning,) = post.warnings
+        assert "'test' breaks its contract: its batch_size is None, expected a whole number from 1 to" in warning
+
     def unusable(self, post, registry):
         notifier = NotifierSettings("test-20d036b927a9", "test", {}, is_named=False)
         delivery = make_delivery([notifier], registry, Credentials(), post.store.outbox, post.warnings.append)

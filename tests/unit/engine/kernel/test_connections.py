@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
 from occopus_core.api import AuthError, PermanentError
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import Implementation
+from occopus_core.plugin_thread import PluginThread
 
 from ..fakes import config_manager
 
@@ -113,6 +115,93 @@ def test_the_text_of_an_error_of_a_managers_constructor_is_kept_without_the_secr
 
     world.install("config", "mine", Refusing)
     made = world.resources().connections
-    with pytest.raises(PermanentError) as caught:
-        made.config({"type": "mine", "endpoint": "there"})
+    with pytest.raises(AuthError) as caught:
+        made.config({"type": "mine", "endpoint": "there"}).call("check", lambda manager: manager.check(None))
     assert str(caught.value) == "needs a user ***"
+
+
+class Gate:
+    """Constructors wait in it until it is opened; nobody waits for them."""
+
+    def __init__(self, monkeypatch):
+        self.reached, self.opened = threading.Event(), threading.Event()
+        monkeypatch.setattr(PluginThread, "join", lambda thread, _seconds: self._join(thread))
+
+    def _join(self, thread):
+        while thread.is_alive() and not (self.reached.is_set() and not self.opened.is_set()):
+            threading.Thread.join(thread, 0.001)
+
+
+def test_a_constructor_that_hangs_holds_up_its_own_connection_alone(world, connections, monkeypatch):
+    gate = Gate(monkeypatch)
+
+    class Slow(world.handler):
+        def __init__(self, connection):
+            super().__init__(connection)
+            gate.reached.set()
+            gate.opened.wait()
+
+    world.install("resource", "slow", Slow)
+    made = world.resources().connections
+    link = made.resource(Implementation({"type": "slow", "endpoint": "here"}), '{"endpoint": "here"}')
+    assert link.plugin.poll_seconds == Slow.poll_seconds
+    said = r"^the resource handler 'slow here' breaks its contract: its constructor has not returned for 30 s \(tests/"
+    with pytest.raises(PermanentError, match=said):
+        link.plugin.describe([])
+    assert connect(made, THERE).plugin.describe([]) == {}
+    gate.opened.set()
+    assert link.plugin.describe([]) == {}
+
+
+def test_a_manager_whose_constructor_hangs_is_named(world, monkeypatch):
+    gate = Gate(monkeypatch)
+
+    class Slow(config_manager()):
+        def __init__(self, connection):
+            super().__init__(connection)
+            gate.reached.set()
+            gate.opened.wait()
+
+    world.install("config", "slow", Slow)
+    link = world.resources().connections.config({"type": "slow", "endpoint": "here"})
+    with pytest.raises(PermanentError, match="'slow here' breaks its contract: its constructor has not returned"):
+        link.call("check", lambda manager: manager.check(None))
+    gate.opened.set()
+    link.call("check", lambda manager: manager.check(None))
+
+
+class OfObject:
+    """An attribute that is right for the class and another one for its objects."""
+
+    def __init__(self, get):
+        self._get = get
+
+    def __get__(self, plugin, owner):
+        return (0.2, 5.0) if plugin is None else self._get()
+
+
+def raises():
+    raise KeyError("s3cret")
+
+
+@pytest.mark.parametrize(
+    ("get", "said"),
+    [
+        (raises, r"reading its poll_seconds raised KeyError \(tests/"),
+        (lambda: (9, 1), r"its poll_seconds is \(9, 1\), expected the shortest and the longest"),
+        (lambda: None, r"its poll_seconds is None, expected"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["resource", "config"])
+def test_an_attribute_of_an_object_that_raises_or_is_wrong_is_named(world, kind, get, said):
+    base = world.handler if kind == "resource" else config_manager()
+    world.install(kind, "odd", type("Odd", (base,), {"poll_seconds": OfObject(get)}))
+    made = world.resources().connections
+    if kind == "resource":
+        link = made.resource(Implementation({"type": "odd", "endpoint": "here"}), '{"endpoint": "here"}')
+    else:
+        link = made.config({"type": "odd", "endpoint": "here"})
+    assert link.plugin.poll_seconds == (0.2, 5.0)
+    with pytest.raises(PermanentError, match=f"'odd here' breaks its contract: {said}") as caught:
+        link.plugin.check(None)
+    assert "s3cret" not in str(caught.value)
