@@ -90,7 +90,11 @@ class Contextualiser(ABC):
 
     @abstractmethod
     def contextualise(self, section: Mapping[str, Any], render: Render) -> Context:
-        """The context of one instance. Does no I/O; passes every text of the section to `render`."""
+        """The context of one instance. Does no I/O; passes every text of the section to `render`.
+
+        MUST return an equal context for the same section and the same results of `render`, in every process and at any
+        time: what differs (a random password, the time, the order of a set) would have a build replace the instance.
+        """
 
     @classmethod
     def powers(cls, section: Mapping[str, Any]) -> Sequence[str]:

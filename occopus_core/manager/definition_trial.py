@@ -20,6 +20,7 @@ from occopus_core.engine.kernel.guard import guarded
 from occopus_core.engine.kernel.stand_in import sound_set_up_error
 from occopus_core.engine.planning.rehearsal_faults import named_path
 from occopus_core.engine.planning.trust import breaches
+from occopus_core.error_place import breach_text, place_of
 from occopus_core.redaction import Redactor
 from occopus_core.registry import PluginError, Registry
 from occopus_core.store.records import label
@@ -79,6 +80,11 @@ def _try(registry: Registry, credentials: Credentials, implementation: Implement
     context = Context()
     if section is not None:
         context = registry.contextualised(section, _StandIns(text))
+        if registry.contextualised(section, _StandIns(text)) != context:
+            where = place_of(registry.context(section["type"]).contextualise)
+            how = f"contextualise() answered two contexts for a section{where}: each build would replace its instances"
+            fault = breach_text(registry.named("context", section["type"]), how)
+            raise PermanentError(fault, at="contextualisation.type")
     try:
         registry.texts("resource", source["type"], "exclusive", resource)
     except PluginError as error:  # a handler may rely on the form of what a template renders to

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import time
 from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
 
 import jsonschema
 
@@ -29,6 +31,8 @@ TEMPLATE = "{{ word }}"
 HOST_KEY = HostKeyPair("ssh-ed25519 AAAA", "a private key")
 """The result of `render.host_key` in the suite."""
 _CROWD = 16
+_DAY = 86_400
+"""In seconds."""
 
 
 class RefusedTemplateError(Exception):
@@ -141,6 +145,13 @@ class ContextualiserConformance(suite.Suite):
         contextualiser.contextualise(section, _Rendering("another"))
         assert contextualiser.contextualise(section, _Rendering("one")) == first, "an earlier call changes a later one"
         assert section == harness.section, "it changed the section it was given"
+
+    def test_deterministic(self, harness: ContextHarness) -> None:
+        """The same section gives the same context at any time: with another one, a build replaces the instance."""
+        first, later = _made(harness), time.time() + _DAY
+        with mock.patch("time.time", return_value=later), mock.patch("time.time_ns", return_value=int(later * 10**9)):
+            second = _made(harness)
+        assert second == first, "the same section gives another context at another time"
 
     def test_side_by_side(self, harness: ContextHarness) -> None:
         """It is thread-safe: concurrent calls do not mix up their contexts."""

@@ -1,5 +1,7 @@
 """Plugins that break their contract when node definitions are imported."""
 
+import itertools
+
 import pytest
 
 from occopus_core.api import Context, ContextForm, Contextualiser, PermanentError
@@ -173,6 +175,20 @@ def test_what_a_contextualisation_refuses_has_the_position_of_its_section(tmp_pa
         imported(tmp_path, "context", "contextualise", method)
     found = [(str(problem.position).partition("nodes.yaml:")[2], problem.path) for problem in caught.value.problems]
     assert found == places
+
+
+@pytest.mark.parametrize("text", ["plain", "'{{ variables.text }}'"])
+def test_a_contextualisation_with_another_context_at_each_call_is_refused(tmp_path, text):
+    calls = itertools.count()
+
+    def contextualise(*_):
+        return Context(user_data=str(next(calls)))
+
+    with pytest.raises(DescriptionError, match="two contexts for a section") as caught:
+        imported(tmp_path, "context", "contextualise", contextualise, text=text)
+    (problem,) = caught.value.problems
+    assert problem.path == "node_def:one[0].contextualisation.type"
+    assert place(contextualise, lines=0) in problem.message
 
 
 def test_templates_of_another_section_do_not_matter_to_a_contextualisation(tmp_path):

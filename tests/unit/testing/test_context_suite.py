@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import socket
 import threading
+import time
 from typing import ClassVar
 
 import pytest
@@ -128,6 +129,12 @@ class Counts(Script):
         return Context(user_data=f"# {self.count}\n{super().contextualise(section, render).user_data}")
 
 
+class NotesTheDate(Script):
+    def contextualise(self, section, render):
+        date = int(time.time() // 86_400)
+        return Context(user_data=f"# {date}\n{super().contextualise(section, render).user_data}")
+
+
 class ChangesTheSection(Script):
     def contextualise(self, section, render):
         section["lines"].append("exit 0")
@@ -166,6 +173,7 @@ BROKEN = [
     (SwallowsErrors, "template_errors_pass"),
     (LooksUp, "no_io"),
     (Counts, "stateless"),
+    (NotesTheDate, "deterministic"),
     (ChangesTheSection, "stateless"),
     (SharesItsRender, "side_by_side"),
     (AsksForItsPowers, "powers_without_io"),
