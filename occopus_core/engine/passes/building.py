@@ -69,7 +69,7 @@ def plan(
     replacing = Replacing.of(store.pending_requests(context.infra_id), record, replaced)
     steps = yield from plan_build(context, design, record, works, replacing)
     loop = context.resources.loop
-    steps = with_changes(steps, record, design, works, loop.clock.now(), end)
+    steps = with_changes(context, steps, record, design, works, own or {}, end)
     return (yield from with_outdated(loop, scope, design.graph, works, steps, lambda work: _adopted(design, work)))
 
 

@@ -64,7 +64,7 @@ def _next(context: PassContext, record: InfrastructureRecord) -> Steps[Plan]:
         definitions = Overlay(record.candidate_definitions, store)
         design = yield from design_in_pool(context, scope, definitions)
         plan = yield from plan_build(context, design, record, works, replacing)
-        return with_changes(plan, record, design, works, context.resources.loop.clock.now())
+        return with_changes(context, plan, record, design, works, record.candidate_definitions)
     if replacing.requests:
         design = yield from design_of_replacement(context, scope, replacing)
         return (yield from plan_build(context, design, record, works, replacing))

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from occopus_core.api.scalars import canonical
@@ -65,21 +66,25 @@ def changes_of(
     used: Mapping[str, Sequence[Implementation]],
     after: Infrastructure,
     known: Mapping[str, Sequence[Implementation]],
+    replaced: Mapping[str, Sequence[Implementation]] = MappingProxyType({}),
 ) -> Changes:
     """The keys that differ, also those of node definitions. Values of secrets are hidden.
 
-    By node name, `used` has the implementations of the existing instances, and `known` those that can make new ones.
-    A variable that nodes inherit is listed at these nodes alone.
+    By node name, `used` has the implementations of the existing instances, `known` those that can make new ones, and
+    `replaced` those of a node definition in whose place the build puts another one. A variable that nodes inherit is
+    listed at these nodes alone.
     """
     former = {node.name: node for node in before.nodes}
     nodes: dict[str, list[Change]] = {}
     for node in after.nodes:
         if node.name in former:
             old, new = (_fields(one) for one in (former[node.name], node))
-            sections = [
-                (_sections(one), _sections(_successor(one, known.get(node.name, ()))))
-                for one in used.get(node.name, ())
-            ] or [({}, {})]
+            possible, past = known.get(node.name, ()), replaced.get(node.name, ())
+            if past:
+                old["implementations"], new["implementations"] = _labels(past), _labels(possible)
+            labels = {one.label for one in possible}
+            compared = [*used.get(node.name, ()), *(one for one in past if one.label in labels)]
+            sections = [(_sections(one), _sections(_successor(one, possible))) for one in compared] or [({}, {})]
             changes = [one for mine, other in sections for one in _compared({**old, **mine}, {**new, **other})]
             if changes:
                 nodes[node.name] = list(dict.fromkeys(changes))
@@ -116,6 +121,10 @@ def _without_nodes(infrastructure: Infrastructure, both: Collection[str], gone: 
         "outputs": {output.name: output.template for output in infrastructure.outputs},
     }
     return {key: value for key, value in own.items() if value != ""}
+
+
+def _labels(implementations: Sequence[Implementation]) -> str:
+    return ", ".join(one.label for one in implementations)
 
 
 def _sections(implementation: Implementation | None) -> dict[str, Any]:

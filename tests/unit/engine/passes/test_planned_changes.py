@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from occopus_core.descriptions.model import HealthCheck, NodeDefinition, OutputTemplate, Scaling
+from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDefinition, OutputTemplate, Scaling
 from occopus_core.descriptions.times import written
 from occopus_core.engine.passes import building
 from occopus_core.engine.passes.errors import BuildError
@@ -69,6 +69,25 @@ def test_a_health_check_of_an_imported_definition_is_a_change_until_it_is_built(
     assert planned.changes.nodes == {"web": [Change("health_check.timeout", "'600.0'", "'60.0'")]}
     built.build(shop())
     assert plan(built, shop()).changes_nothing
+
+
+def test_an_implementation_without_an_instance_in_a_definition_of_the_build_is_a_change(built):
+    (first,) = built.store.definitions(["web"])["web"].implementations
+    second = Implementation({**first.resource, "name": "second"})
+    both = {"web": NodeDefinition("web", (first, second))}
+    convergence = built.convergence()
+
+    def planned(definitions):
+        return convergence._run(building.plan(convergence.context, shop(), definitions)).changes
+
+    assert planned(both).nodes == {"web": [Change("implementations", "'memory memory'", "'memory memory, second'")]}
+    convergence._run(building.build(convergence.context, shop(), own=both))
+    assert planned(both).count == 0
+    checked = dataclasses.replace(second, health_check=HealthCheck(timeout=60.0))
+    assert planned({"web": NodeDefinition("web", (first, checked))}).nodes == {
+        "web": [Change("health_check.timeout", "'600.0'", "'60.0'")]
+    }
+    assert planned({}).count == 0
 
 
 def test_a_node_without_an_instance_that_is_not_described_any_more_is_a_change(built):
