@@ -193,7 +193,7 @@ class _Node:
         pause = 0.0 if situation.ordered else setback_delay(situation.setbacks.get(self.name), situation.now)
         if not pause:
             return None
-        text = f"node '{self.name}' keeps failing: tried again in {pause:.0f} s"
+        text = f"node '{self.name}' keeps failing: tried again in {pause:.0f} s at the earliest"
         return Step(Verb.WAIT, self.name, text, node_id, Hold.BACK_OFF, situation.now + pause)
 
     def _staying(self, record: InstanceRecord) -> Step:

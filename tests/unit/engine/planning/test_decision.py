@@ -151,7 +151,7 @@ def test_an_instance_that_is_not_well_waits_until_its_timeout():
 def test_a_node_that_keeps_failing_waits_for_its_back_off():
     situation = Situation({"web": 2}, [row("a")], now=103.0, ailments=ill("a"), setbacks={"web": Setback(2, 100.0)})
     assert [(step.verb, step.node_id, step.hold, step.until, step.reason) for step in decide(situation).steps] == [
-        (Verb.WAIT, node_id, Hold.BACK_OFF, 110.0, "node 'web' keeps failing: tried again in 7 s")
+        (Verb.WAIT, node_id, Hold.BACK_OFF, 110.0, "node 'web' keeps failing: tried again in 7 s at the earliest")
         for node_id in ("a", "")
     ]
     ordered = decide(dataclasses.replace(situation, ordered=True))
