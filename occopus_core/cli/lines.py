@@ -22,11 +22,20 @@ def line(event: Event) -> str:
     return _subject(event) + (f": {event.text}" if event.text else "")
 
 
-def short_line(event: Event) -> str:
-    """An event as one line, for commands that list unconfirmed instances with their reasons when they end."""
-    from occopus_core.events import EventKind  # noqa: PLC0415
+class ShortLines:
+    """Events as lines for commands that list problems and unconfirmed instances when they end: a reason comes once."""
 
-    return _subject(event) if event.kind is EventKind.NODE_UNCONFIRMED else line(event)
+    def __init__(self) -> None:
+        self._failures: set[str] = set()
+
+    def of(self, event: Event) -> str:
+        """An event as one line."""
+        from occopus_core.events import EventKind  # noqa: PLC0415
+
+        if event.kind is EventKind.NODE_FAILED and event.text:
+            self._failures.add(event.text)
+        repeated = event.kind is EventKind.ROLLING_BACK and any(text in event.text for text in self._failures)
+        return _subject(event) if repeated or event.kind is EventKind.NODE_UNCONFIRMED else line(event)
 
 
 def _subject(event: Event) -> str:

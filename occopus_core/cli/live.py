@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from occopus_core.cli.lines import short_line
+from occopus_core.cli.lines import ShortLines
 from occopus_core.cli.output import redacted
 from occopus_core.events import IN_TURN, Event, EventKind, Observer
 
@@ -72,6 +72,7 @@ class _View:
         self._rows: dict[str, _Row] = {}
         self._ended = 0
         self._undoing = False
+        self._lines = ShortLines()
         self._started = time.monotonic()
 
     def handle(self, event: Event, live: Live) -> None:
@@ -89,7 +90,7 @@ class _View:
         if event.kind in _ENDED or not event.node_id:
             self._rows.pop(event.node_id, None)
             self._ended += event.kind is (EventKind.NODE_DROPPED if self._undoing else EventKind.NODE_READY)
-            shown = Text.assemble(_MARKS.get(event.kind, "·"), f" {redacted(short_line(event))}")
+            shown = Text.assemble(_MARKS.get(event.kind, "·"), f" {redacted(self._lines.of(event))}")
             with contextlib.suppress(OSError):
                 live.console.print(shown)
             return

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
-from occopus_core.cli.lines import line, short_line
+from occopus_core.cli.lines import ShortLines, line
 from occopus_core.cli.output import say
 from occopus_core.events import Observer
 
@@ -24,7 +24,8 @@ def shown(*, lasting: bool = False, lines: bool = False) -> Iterator[Observer]:
         yield lambda event: say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line(event)}")
         return
     if lines or not _in_foreground():
-        yield lambda event: say(short_line(event))
+        short = ShortLines()
+        yield lambda event: say(short.of(event))
         return
     from occopus_core.cli.live import live_view  # noqa: PLC0415  # takes a while to import
 

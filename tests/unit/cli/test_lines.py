@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from occopus_core.cli.lines import indented
+from occopus_core.cli.lines import ShortLines, indented
+from occopus_core.events import Event, EventKind
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,15 @@ from occopus_core.cli.lines import indented
 )
 def test_further_lines_are_indented_and_keep_their_own_indentation(text, shown):
     assert indented(text) == shown
+
+
+def test_the_reason_of_a_rollback_is_not_repeated():
+    lines = ShortLines()
+    failed = Event(EventKind.NODE_FAILED, "i", "web", "0123456789", "no room")
+    rolling_back = Event(EventKind.ROLLING_BACK, "i", text="node 'web' (ec2): no room")
+    assert lines.of(rolling_back) == "rolling back: node 'web' (ec2): no room"
+    assert lines.of(failed) == "node failed web 01234567: no room"
+    assert lines.of(rolling_back) == "rolling back"
+    assert lines.of(Event(EventKind.ROLLING_BACK, "i", text="interrupted by SIGINT")) == (
+        "rolling back: interrupted by SIGINT"
+    )
