@@ -178,7 +178,8 @@ class Observatory:
     ) -> Steps[Observed]:
         """The present instances, without those that have no id.
 
-        A silent provider delays the others by at most `PATIENCE` seconds, and then its instances have an error. With
+        A silent provider delays the others by at most `PATIENCE` seconds, and then its instances have an error; where
+        all are silent, they are waited for until no call has begun or returned for `STILL_SECONDS`. With
         `patience`, all are waited for up to so many seconds, those left from earlier observations not at all;
         instances whose provider may still answer in time are left out. Without it, every provider is asked again.
         """
@@ -192,7 +193,7 @@ class Observatory:
                 seen[work.node_id] = Outcome(error=PermanentError(work.unreachable))
         began = self.loop.clock.monotonic()
         questions = {link: self._question(link, _ids(asked), patience) for link, asked in by_link.items()}
-        waited_for = [one for one in questions.values() if patience is None or one.silent_since >= began]
+        waited_for = {link: one for link, one in questions.items() if patience is None or one.silent_since >= began}
         yield from self._answers(waited_for, commit_due, patience)
         self._left.settle({(link, question.ids): question for link, question in questions.items()})
         for link, question in questions.items():
@@ -200,7 +201,9 @@ class Observatory:
             if answer is None:
                 if patience is not None and self.loop.clock.monotonic() - question.silent_since < PATIENCE:
                     continue
-                silence = f"{by_link[link][0].implementation.label} has not answered for {PATIENCE:g} s"
+                label = by_link[link][0].implementation.label
+                is_still = _still_for(self.loop, link, question.asked_at) >= STILL_SECONDS
+                silence = link.silence(label) if is_still else f"{label} has not answered for {PATIENCE:g} s"
                 answer = Outcome(error=TransientError(silence))
             hidden.update(self._hidden(link, by_link[link], question, answer))
             for work, id in zip(by_link[link], question.ids, strict=True):
@@ -226,7 +229,10 @@ class Observatory:
         return _Question(tuple(ids), now, now if silent_since is None else silent_since, done)
 
     def _answers(
-        self, questions: Sequence[_Question], commit_due: Callable[[], None], patience: float | None
+        self,
+        questions: Mapping[OpenConnection[ResourceHandler], _Question],
+        commit_due: Callable[[], None],
+        patience: float | None,
     ) -> Steps[None]:
         late: list[bool] = []
         """Not empty once the time has begun; true when it is over."""
@@ -235,11 +241,23 @@ class Observatory:
             late.append(False)
             self.loop.after(seconds, lambda: late.append(True))
 
+        def look() -> None:
+            still = [
+                _still_for(self.loop, link, one.asked_at) for link, one in questions.items() if not one.is_answered
+            ]
+            left = STILL_SECONDS - min(still, default=STILL_SECONDS)
+            if left > 0:
+                self.loop.after(left, look)
+            else:
+                late.append(True)
+
         if patience is not None:
             begin(patience)
+        else:
+            look()
 
         def over() -> bool:
-            answered = [question.answer is not None for question in questions]
+            answered = [question.answer is not None for question in questions.values()]
             if any(answered) and not all(answered) and not late:
                 begin(PATIENCE)
             return all(answered) or any(late)
@@ -270,7 +288,7 @@ class Observatory:
                 self.loop,
                 link.plugin.poll_seconds[0],
                 lambda _question: True,
-                link.limits.submit,
+                lambda call, done: link.limits.submit(call, done, "describe"),
                 lambda questions: describe(link.plugin, [id for each in questions for id in each.ids]),
                 lambda questions, outcome: self._answered(link, questions, outcome),
             )
@@ -319,7 +337,7 @@ def ask_each(
             answers.setdefault(link, outcome)
 
     def look(link: OpenConnection[ResourceHandler], asked_at: float) -> None:
-        left = max(asked_at, link.limits.moved()) + STILL_SECONDS - loop.clock.monotonic()
+        left = STILL_SECONDS - _still_for(loop, link, asked_at)
         if link in answers:
             return
         if left > 0:
@@ -332,6 +350,11 @@ def ask_each(
         look(link, loop.clock.monotonic())
     yield Waiting(commit_due, lambda: len(answers) == len(links))
     return [answers[link] for link in links]
+
+
+def _still_for(loop: Loop, link: OpenConnection[ResourceHandler], asked_at: float) -> float:
+    """For how many seconds no call has begun or returned on a connection that was asked then (monotonic)."""
+    return loop.clock.monotonic() - max(asked_at, link.limits.moved())
 
 
 def _ids(works: Sequence[Work]) -> list[InstanceId]:

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from occopus_core.api import Verdict
+from occopus_core.api import TransientError, Verdict
 from occopus_core.descriptions.model import HealthCheck, Implementation
 from occopus_core.engine.instance.lifecycle import (
     BEGUN,
@@ -330,6 +330,30 @@ def test_a_deletion_that_hangs_is_left_unconfirmed(world, process):
     process.release()
     process.run(destroying.destroy)
     world.assert_nothing()
+
+
+def test_an_update_ends_whose_only_provider_does_not_say_how_its_instances_are(world, process):
+    process.run(building.build, infrastructure("web"))
+    process.hangs.add("describe")
+
+    def update():
+        with pytest.raises(TransientError, match=r"'memory memory' breaks .* describe\(\) has not returned for 195 s"):
+            process.run(building.build, infrastructure(node("web", min=2)))
+
+    assert elapsed(world, update) == pytest.approx(STILL_SECONDS)
+    process.release()
+    world.assert_runs({"web": 1})
+
+
+def test_a_pass_ends_whose_only_provider_does_not_say_how_its_instances_are(world, process):
+    process.run(building.build, infrastructure("web"))
+    world.clock.time += 60
+    process.hangs.add("describe")
+    passed = []
+    assert elapsed(world, lambda: passed.append(process.run(maintain))) < STILL_SECONDS + 60
+    assert "describe() has not returned for 195 s" in passed[0].unconfirmed[0]
+    process.release()
+    world.assert_runs({"web": 1})
 
 
 def test_a_search_that_hangs_leaves_the_infrastructure_to_be_searched_later(world, process):
