@@ -7,7 +7,7 @@ import dataclasses
 from occopus_core.engine.instance.failure_detection import Notes
 from occopus_core.engine.instance.work import condemn
 from occopus_core.engine.kernel.loop import Steps
-from occopus_core.engine.passes.building import plan_build
+from occopus_core.engine.passes.build_plan import plan_build
 from occopus_core.engine.passes.comparing import with_changes
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
@@ -63,11 +63,11 @@ def _next(context: PassContext, record: InfrastructureRecord) -> Steps[Plan]:
     if record.candidate is not None:
         definitions = Overlay(record.candidate_definitions, store)
         design = yield from design_in_pool(context, scope, definitions)
-        plan = yield from plan_build(context, design, record, works, replacing)
+        plan = (yield from plan_build(context, design, record, works, replacing)).steps
         return with_changes(context, plan, record, design, works, record.candidate_definitions)
     if replacing.requests:
         design = yield from design_of_replacement(context, scope, replacing)
-        return (yield from plan_build(context, design, record, works, replacing))
+        return (yield from plan_build(context, design, record, works, replacing)).steps
     found = yield from survey(context, context.applicable(record), works, lambda: None, Notes())
     situation = situation_of(context, record, works, scaled.targets, found)
     loop = context.resources.loop
