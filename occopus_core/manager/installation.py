@@ -17,8 +17,8 @@ from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.holder import holder
 from occopus_core.engine.kernel.loop import Loop, Steps
 from occopus_core.engine.kernel.metrics import CallMetrics
-from occopus_core.engine.passes.context import Resources
 from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
+from occopus_core.engine.passes.resources import Resources
 from occopus_core.events import Observer
 from occopus_core.notify.delivery import Delivery, make_delivery
 from occopus_core.redaction import Redactor

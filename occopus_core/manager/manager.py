@@ -17,12 +17,13 @@ from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.kernel.metrics import CallMetrics
 from occopus_core.engine.passes import building, destroying
-from occopus_core.engine.passes.context import PassContext, Resources
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import Passed
 from occopus_core.engine.passes.life_time import first_life_time, refuse_past_end, requested_life_time
 from occopus_core.engine.passes.maintaining import maintain
 from occopus_core.engine.passes.maintenance_loop import MaintenanceLoop
 from occopus_core.engine.passes.previewing import preview
+from occopus_core.engine.passes.resources import Resources
 from occopus_core.engine.passes.sweeping import Swept, sweep
 from occopus_core.engine.planning.declared_outputs import output_faults
 from occopus_core.engine.planning.design import refuse_undefined

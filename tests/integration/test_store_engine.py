@@ -22,8 +22,9 @@ from occopus_core.engine.instance.observe import Observatory
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.passes.building import build
-from occopus_core.engine.passes.context import PassContext, Resources
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.destroying import destroy
+from occopus_core.engine.passes.resources import Resources
 from occopus_core.registry import Registry
 from occopus_core.store.database import open_database
 from occopus_core.store.listing import list_infrastructures

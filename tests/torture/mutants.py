@@ -16,6 +16,7 @@ from occopus_core.api.errors import TransientError
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
 from occopus_core.engine.instance.deletion import Deletion
+from occopus_core.engine.instance.dropping import Dropping
 from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.former_first import FormerFirst
 from occopus_core.engine.instance.leaving import Leaving
@@ -165,7 +166,7 @@ def _transient_is_final() -> None:
 
 @_mutant("P5", "what a refused creation has left is not looked for", "storm; old", "half", seed=1)
 def _refused_is_nothing() -> None:
-    failed, discard = Execution.failed, Execution._discard
+    failed, declined = Execution.failed, Dropping.add_declined
 
     def careless(act):
         def around(self, work, *reason):
@@ -174,7 +175,7 @@ def _refused_is_nothing() -> None:
 
         return around
 
-    Execution.failed, Execution._discard = careless(failed), careless(discard)
+    Execution.failed, Dropping.add_declined = careless(failed), careless(declined)
 
 
 @_mutant("P6", "'absent' is believed at once", "storm; old", "hidden")

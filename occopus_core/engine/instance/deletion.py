@@ -14,7 +14,7 @@ from occopus_core.engine.instance.id_owners import IdOwners
 from occopus_core.engine.instance.lifecycle import LONGEST_DELETION, Lifecycle, phase_of
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup
 from occopus_core.engine.instance.observe import describe, each_outcome, owned
-from occopus_core.engine.instance.progress import Progress
+from occopus_core.engine.instance.progress import DeletionProgress
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.shutdown import Shutdown
 from occopus_core.engine.instance.work import Phase, Work
@@ -62,7 +62,7 @@ class Deletion:
         shutdown: Shutdown,
         cleanup: ManagerCleanup,
         id_owners: IdOwners,
-        progress: Progress,
+        progress: DeletionProgress,
     ) -> None:
         self._runtime = runtime
         self._lifecycle = lifecycle

@@ -6,44 +6,36 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from occopus_core.api.errors import ProviderError
-from occopus_core.api.resource import Instance, ResourceHandler
+from occopus_core.api.resource import Instance
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Dependency, NodeDescription
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.instance.configuration import Configuring
 from occopus_core.engine.instance.creation import Creation
-from occopus_core.engine.instance.deletion import Deletion
+from occopus_core.engine.instance.dropping import Dropping
 from occopus_core.engine.instance.failover import Failover
 from occopus_core.engine.instance.failures import Failures
 from occopus_core.engine.instance.former_first import FormerFirst
 from occopus_core.engine.instance.id_owners import IdOwners
 from occopus_core.engine.instance.leaving import Leaving
-from occopus_core.engine.instance.lifecycle import GRACE, RULES, AtEnd, Lifecycle, overdue, phase_of
-from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
+from occopus_core.engine.instance.lifecycle import RULES, AtEnd, Lifecycle, overdue, phase_of
+from occopus_core.engine.instance.manager_cleanup import ManagerCleanup
 from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.readiness import Readiness
 from occopus_core.engine.instance.recheck import Recheck, independent
 from occopus_core.engine.instance.reconfiguration import Reconfiguration
 from occopus_core.engine.instance.runtime import Runtime
-from occopus_core.engine.instance.shutdown import Shutdown
 from occopus_core.engine.instance.start_order import StartOrder
 from occopus_core.engine.instance.template_values import TemplateValues
-from occopus_core.engine.instance.unanswered import Unanswered, summarise
-from occopus_core.engine.instance.work import Phase, Work
+from occopus_core.engine.instance.work import Phase, Work, Works
 from occopus_core.engine.kernel.loop import Steps, Waiting
-from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.events import EventKind
 from occopus_core.registry import PluginError
-from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
 from occopus_core.store.records import InstanceRecord, Stage
 
 DELETION_SECONDS = 30.0
 """How long a repair waits for deletions when all other work is done."""
-
-
-Forgotten = Callable[[ManagerRecord], None]
-"""Called with each manager that has deleted the infrastructure's data."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,24 +65,15 @@ class Execution:
     ) -> None:
         self._runtime = runtime
         self._blueprints = blueprints
-        self._works: dict[str, dict[Work, None]] = {}
-        for work in works:
-            self._works.setdefault(work.node_name, {})[work] = None
+        self._works = Works(works)
         self._creating = StartOrder(width, self._start)
-        self._dropping = StartOrder(width, self._drop_one)
-        self._discarded: set[Work] = set()
         self._abandoned = False
         self._tolerant = False
         self._created_at = 0.0
         self._graph = Graph((), ())
-        self.unsearched: list[str] = []
-        """The providers that could not be searched for instances, each with the reason."""
-        self._unconfirmed: list[Unanswered] = []
         self.interrupted = ""
-        self.links: set[OpenConnection[ResourceHandler]] = set()
-        """The connections on which a dropped creation may have left an instance."""
         scope, loop = runtime.scope, runtime.loop
-        self.neighbours = Neighbours(nodes, dependencies, lambda: self.works)
+        self.neighbours = Neighbours(nodes, dependencies, self._works.all)
         lifecycle = self._lifecycle = Lifecycle(loop, self._expired)
         self._configuring = Configuring(runtime, lifecycle, self.neighbours.peers)
         leaving = self._leaving = Leaving(runtime, lifecycle, self._configuring)
@@ -103,17 +86,31 @@ class Execution:
         refuse = runtime.journal.refuse_if_lost
         self.cleanup = ManagerCleanup(loop, scope.connections, scope.installation, refuse)
         values = TemplateValues(self.neighbours, self._configuring, self._dependees)
-        self._former_first = FormerFirst(runtime, self, lambda: self.works, self._delete_early)
-        id_owners = IdOwners(scope.infra_id, lambda: self.works, runtime.journal.store, scope.connections)
+        self._former_first = FormerFirst(
+            runtime,
+            self,
+            self._works.all,
+            lambda work: self.dropping.add_early(work),  # noqa: PLW0108
+        )
+        id_owners = IdOwners(scope.infra_id, self._works.all, runtime.journal.store, scope.connections)
         self._creation = Creation(runtime, lifecycle, values, self._configuring, self._former_first, id_owners, self)
         self._readiness = Readiness(runtime, lifecycle, self._creation, self._configuring, self)
-        shutdown = Shutdown(runtime, lifecycle, leaving, id_owners)
-        self._deletion = Deletion(runtime, lifecycle, shutdown, self.cleanup, id_owners, self)
+        self.dropping = Dropping(
+            runtime,
+            lifecycle,
+            self._works,
+            leaving,
+            self.cleanup,
+            id_owners,
+            self._former_first,
+            self._withdraw,
+            width,
+        )
 
     @property
     def works(self) -> list[Work]:
         """All instances that still have a row."""
-        return [work for works in self._works.values() for work in works]
+        return self._works.all()
 
     @property
     def problems(self) -> list[str]:
@@ -124,11 +121,6 @@ class Execution:
     def unconfigured(self) -> list[str]:
         """The ready instances that could not be reconfigured, each with the reason."""
         return self._reconfiguration.unconfigured
-
-    @property
-    def unconfirmed(self) -> list[str]:
-        """The instances whose deletion no provider has confirmed."""
-        return [*summarise(self._unconfirmed), *self.unsearched]
 
     # Creating
 
@@ -163,7 +155,7 @@ class Execution:
         self.adopt(orders.creations)
         self._reconfiguration.forgive(orders.renewals)
         self._reconfiguration.foresee(orders.renewals)
-        self._begin_to_drop(self._former_first.hold(orders.drops, orders.creations), orders.graph)
+        self.dropping.add(self._former_first.hold(orders.drops, orders.creations), orders.graph)
         if orders.drops or orders.creations:
             self._created_at = self._runtime.clock.monotonic()
         if not self.interrupted:
@@ -176,8 +168,8 @@ class Execution:
         if not (self._creating.finished or self.interrupted):
             self._created_at = now
             return False
-        dropped = self._dropping.finished and not self._discarded
-        return dropped or (now - self._created_at > patience and all(map(_goes_by_itself, self._doomed)))
+        patient = now - self._created_at <= patience
+        return self.dropping.finished or (not patient and self.dropping.goes_on_alone())
 
     def is_under_way(self, work: Work) -> bool:
         """Whether the instance is being created, reconfigured or dropped."""
@@ -189,11 +181,7 @@ class Execution:
 
     def _is_missing(self, node_name: str) -> bool:
         """True if the node has no instance that others can use."""
-        return not any(work.stage is Stage.READY and not work.dropping for work in self._works.get(node_name, ()))
-
-    @property
-    def _doomed(self) -> list[Work]:
-        return [work for work in self.works if work.dropping]
+        return not any(work.stage is Stage.READY and not work.dropping for work in self._works.of(node_name))
 
     def interrupt(self, reason: str) -> None:
         """Stop creating. Deletions go on; `abandon` stops them too."""
@@ -281,8 +269,7 @@ class Execution:
     def _give_up(self, work: Work) -> None:
         """Delete a failed instance of a repair. Those of a build are deleted together when it is rolled back."""
         if self._tolerant and not work.may_drop:
-            self._discarded.add(work)
-            self._deletion.begin(work)
+            self.dropping.add_failed(work)
             self._creating.done(work)
         else:
             self.halted(work)
@@ -299,39 +286,16 @@ class Execution:
             self.failed(work, str(error))
             return
         self._runtime.emit(EventKind.NODE_MOVED, work, f"{error}: trying {work.alternatives[0].label}")
-        self._discard(work)
+        self.dropping.add_declined(work)
         self._failover.move(work, in_build=not self._tolerant)
         self._creation.begin(work)
-
-    def _discard(self, work: Work) -> None:
-        """Drop what a declined creation may have left, beside all other work."""
-        remains = Work(
-            work.record,
-            work.implementation,
-            link=work.link,
-            may_exist=work.may_exist,
-            last_called=work.last_called,
-            creations=work.creations,
-            dropping=True,
-            configuration=work.configuration,
-        )
-        self._works[work.node_name][remains] = None
-        self._discarded.add(remains)
-        self._deletion.begin(remains)
 
     # Dropping
 
     def drop(self, works: Iterable[Work], graph: Graph) -> Steps[None]:
         """Drop these instances, dependents before their dependees; those of unknown nodes at once."""
-        self._begin_to_drop(works, graph)
-        yield from self.run(lambda: self._dropping.finished and not self._discarded)
-
-    def _begin_to_drop(self, works: Iterable[Work], graph: Graph) -> None:
-        works = [work for work in works if work not in self._discarded and not self._deletion.has_left(work)]
-        self._withdraw(works)
-        known = frozenset(graph.order)
-        order = tuple(reversed(graph.order))
-        self._dropping.add(works, order, lambda name: graph.dependents(name) if name in known else ())
+        self.dropping.add(works, graph)
+        yield from self.run(lambda: self.dropping.finished)
 
     def _withdraw(self, works: Sequence[Work]) -> None:
         """Configure instances no more that are to be dropped."""
@@ -341,14 +305,6 @@ class Execution:
         self._configuring.cancel(work for work in works if _has_job(work))
         for work in works:
             self._reconfiguration.withdraw(work)
-
-    def _delete_early(self, work: Work) -> None:
-        """Delete an instance that is to go, before its turn, for a new one that needs what it holds."""
-        if work in self._discarded or work in self._dropping:
-            return
-        self._discarded.add(work)
-        self._withdraw([work])
-        self._drop_one(work)
 
     def abandon(self) -> None:
         """Stop all work. Unfinished instances stay in the store for a later pass."""
@@ -362,33 +318,16 @@ class Execution:
         self._lifecycle.stop()
         self._failures.halt()
         self._configuring.halt()
-        self._deletion.halt()
+        self.dropping.halt()
 
     def adopt(self, works: Iterable[Work]) -> None:
         """Add instances that were found at a provider."""
         for work in works:
-            self._works.setdefault(work.node_name, {})[work] = None
-
-    def _drop_one(self, work: Work) -> None:
-        work.may_drop = True
-        if not work.calling or work.given_up:
-            self._deletion.begin(work)
-        elif self._lifecycle.queued(work):  # a queued call is cancelled
-            self._drop_without(work)
-        else:
-            self._runtime.loop.after(GRACE, lambda: self._drop_without(work))
-
-    def _drop_without(self, work: Work) -> None:
-        """A call has not returned in time: find and delete its instance without waiting for it."""
-        if work.calling and not work.given_up and not self._abandoned:
-            work.given_up = True
-            work.may_exist = work.may_exist or self._runtime.may_be_making(work)
-            self._deletion.begin(work)
+            self._works.add(work)
 
     def halted(self, work: Work) -> None:
         """See `Progress`."""
-        if work.may_drop and not work.given_up and work in self._works[work.node_name]:
-            self._deletion.begin(work)
+        self.dropping.returned(work)
 
     def _expired(self, work: Work) -> None:
         """The time limit of its phase has passed, and no call for it returns."""
@@ -397,7 +336,7 @@ class Execution:
         if phase in (Phase.PARTING, Phase.LEAVING):
             self._leaving.expire(work)
         elif at_end in (AtEnd.GO_ON, AtEnd.LEAVE):
-            self._deletion.expire(work)
+            self.dropping.expire(work)
         elif work.dropping:
             return
         elif at_end is AtEnd.CANCEL:
@@ -410,54 +349,8 @@ class Execution:
                 work.may_exist = work.may_exist or self._runtime.may_be_making(work)
             self.failed(work, overdue(work, _silence(work)))
 
-    def gone(self, work: Work) -> None:
-        """See `Progress`."""
-        del self._works[work.node_name][work]
-        self._dropped(work)
-        self._former_first.gone(work)
-
-    def unconfirmed_deletion(self, work: Work, why: Exception | str) -> None:
-        """See `Progress`."""
-        self._unconfirmed.append(Unanswered(work.node_name, work.implementation.label, why))
-        self._dropped(work)
-        self._former_first.unconfirmed(work, why)
-
-    def given_up(self, work: Work) -> None:
-        """Its row is removed although the provider has not confirmed its deletion."""
-        self._works[work.node_name].pop(work, None)
-        self._unconfirmed = [each for each in self._unconfirmed if each.place != work.implementation.label]
-
-    def _dropped(self, work: Work) -> None:
-        if work.link is not None and work.may_exist:
-            self.links.add(work.link)
-        if work in self._discarded:
-            self._discarded.remove(work)
-        else:
-            self._dropping.done(work)
-
-    def flush(self) -> None:
-        """Commit every gathered change. Raises `LeaseLostError`, `StoreError`."""
-        self._runtime.journal.flush()
-
-    def forget(
-        self, records: Sequence[ConfigurationRecord], managers: Sequence[ManagerRecord], done: Forgotten
-    ) -> Steps[None]:
-        """Have managers delete the remaining data, and then the infrastructure. Failures stay recorded."""
-        commit_due, cleanup = self._runtime.journal.commit_due, self.cleanup
-        left = yield from cleanup.all(records, commit_due, self._runtime.journal.forgotten)
-        holding = {(record.type, record.settings) for record in left}
-        asked = [each for each in managers if (each.type, each.settings) not in holding]
-        kept = yield from cleanup.infrastructures(asked, commit_due, done)
-        for line in summary([*left, *(each for each in managers if each in kept)], cleanup.away):
-            self._runtime.tell(EventKind.NOT_FORGOTTEN, line)
-
     def _dependees(self, name: str) -> Iterable[str]:
         return self._graph.dependees(name) if name in self._blueprints else ()
-
-
-def _goes_by_itself(work: Work) -> bool:
-    """True if any later pass continues its deletion. One whose calls fail is given up in this pass and reported."""
-    return work.stage is Stage.DROPPING and (not work.calling or work.given_up) and not work.failures
 
 
 def _silence(work: Work) -> str:

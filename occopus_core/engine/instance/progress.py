@@ -1,4 +1,4 @@
-"""The results of the steps of an instance, from its creation to its deletion."""
+"""The results of the steps of an instance: of its creation, and of its deletion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from occopus_core.engine.instance.work import Work
 
 
 class Progress(Protocol):
-    """Receives the results of the steps of instances. It decides what follows."""
+    """Receives the results of the steps of creations. It decides what follows."""
 
     def created(self, work: Work, instance: Instance) -> None:
         """The provider has the instance, in a state other than PROVISIONING."""
@@ -26,6 +26,10 @@ class Progress(Protocol):
 
     def halted(self, work: Work) -> None:
         """The instance is to be dropped, and no call for it is under way any more."""
+
+
+class DeletionProgress(Protocol):
+    """Receives the results of deletions."""
 
     def gone(self, work: Work) -> None:
         """The instance is gone, and its row is removed."""

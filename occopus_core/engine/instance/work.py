@@ -170,6 +170,34 @@ class Work:
         self.failures = 0
 
 
+class Works:
+    """The instances of an infrastructure that have a row, by the names of their nodes."""
+
+    def __init__(self, works: Iterable[Work]) -> None:
+        self._by_node: dict[str, dict[Work, None]] = {}
+        for work in works:
+            self.add(work)
+
+    def __contains__(self, work: Work) -> bool:
+        return work in self.of(work.node_name)
+
+    def all(self) -> list[Work]:
+        """All instances, node by node."""
+        return [work for works in self._by_node.values() for work in works]
+
+    def of(self, node_name: str) -> Collection[Work]:
+        """The instances of a node."""
+        return self._by_node.get(node_name, {})
+
+    def add(self, work: Work) -> None:
+        """Add an instance. Idempotent."""
+        self._by_node.setdefault(work.node_name, {})[work] = None
+
+    def remove(self, work: Work) -> None:
+        """Remove an instance, whose row is removed."""
+        del self._by_node[work.node_name][work]
+
+
 def condemn(works: Iterable[Work], node_ids: Collection[str]) -> None:
     """Mark instances for removal, in memory only."""
     for work in works:

@@ -10,7 +10,7 @@ from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
 from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome, Steps, Waiting
-from occopus_core.engine.passes.context import Resources
+from occopus_core.engine.passes.resources import Resources
 from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
 
 PATIENCE = 60.0

@@ -22,6 +22,7 @@ from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import design_in_pool
 from occopus_core.engine.passes.destroying import places
 from occopus_core.engine.passes.errors import BusyError, UnconfiguredError, UnconfirmedError
+from occopus_core.engine.passes.forgetting import forget_left
 from occopus_core.engine.passes.life_time import first_life_time, move_end, refuse_past_end
 from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
 from occopus_core.engine.passes.undoing import say_what_lacks, undo
@@ -239,9 +240,9 @@ class _Build:
         self._runtime.journal.commit_with(self._finish)
         yield from self._reconfigure()
         yield from self._delete()
-        yield from context.forget_left(self._runtime)
-        if self._execution.unconfirmed:
-            raise UnconfirmedError(self._execution.unconfirmed)
+        yield from forget_left(context, self._runtime)
+        if self._execution.dropping.unconfirmed:
+            raise UnconfirmedError(self._execution.dropping.unconfirmed)
         if self._execution.unconfigured:
             raise UnconfiguredError(self._execution.unconfigured)
 
@@ -250,7 +251,9 @@ class _Build:
     def _create(self) -> Steps[bool]:
         """Create the new instances, complete the unfinished ones, and prove those that stay by their new checks."""
         plan = self._plan
-        self._execution.links.update(places(self._context).links)  # a killed process may have left instances there
+        self._execution.dropping.links.update(
+            places(self._context).links
+        )  # a killed process may have left instances there
         unfinished = [work for work in plan.built() if work.stage is not Stage.READY]
         # Rows of instances that a build has not made have their former definitions until it has succeeded.
         self._adopt([work for work in unfinished if work.record.provisional])

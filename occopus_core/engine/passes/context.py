@@ -5,33 +5,27 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from occopus_core.descriptions.model import Implementation, Infrastructure
 from occopus_core.descriptions.text import same_description
 from occopus_core.engine.instance.applicable import Applicable
-from occopus_core.engine.instance.checks import HealthChecks
 from occopus_core.engine.instance.execution import Execution
-from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
-from occopus_core.engine.instance.observe import Observatory
-from occopus_core.engine.instance.runtime import Experience, Runtime
+from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.call_limits import RENDERED_AT_ONCE, CallQueue
-from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.journal import Journal
 from occopus_core.engine.kernel.lease import HeldLease, moment
-from occopus_core.engine.kernel.loop import Loop, Steps, Waiting
+from occopus_core.engine.kernel.loop import Steps, Waiting
 from occopus_core.engine.passes.errors import AbandonedError
 from occopus_core.engine.passes.quiet_infrastructures import Known
+from occopus_core.engine.passes.resources import Resources
 from occopus_core.engine.passes.retries import Retries
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.scaling import Answer
-from occopus_core.events import Event, EventKind, Observer
-from occopus_core.registry import Registry
+from occopus_core.events import Event, EventKind
 from occopus_core.store.change import LEASE_SECONDS, Change
 from occopus_core.store.records import (
     MAKING,
@@ -40,7 +34,6 @@ from occopus_core.store.records import (
     Lease,
     Stage,
 )
-from occopus_core.store.repository import Store
 
 T = TypeVar("T")
 MaybeLease = TypeVar("MaybeLease", bound=Lease | None)
@@ -48,37 +41,11 @@ MaybeLease = TypeVar("MaybeLease", bound=Lease | None)
 TIDY_SECONDS = 3600.0
 """How often, in seconds, a pass removes old events."""
 
-FORGET_SECONDS = 60.0
-"""How often, in seconds, a configuration manager is asked again to delete data of gone instances."""
-
 LEAST_INTERVAL = 1.0
 """The shortest time, in seconds, between two ticks of a pass, whatever the maintenance interval."""
 
 POSTPONED_SECONDS = 60.0
 """Seconds for which work under way goes on while a requested description waits for a provider."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """Resources that all passes of a process share."""
-
-    store: Store
-    registry: Registry
-    connections: Connections
-    observatory: Observatory
-    checks: HealthChecks
-    loop: Loop
-    rng: random.Random
-    width: int | None
-    """How many instances of an infrastructure may be under way at once; None for no limit."""
-    observer: Observer
-    holder: str
-    """The name of this process for others that want the same infrastructure."""
-    experience: Experience = field(default_factory=Experience)
-    former: bool = False
-    """True if templates follow the rules of 1.x, see `occopus_core.templates_1x.Manners`."""
-    warn: Callable[[str], object] = lambda _: None
-    """Called with a warning for each correction made in templates."""
 
 
 class PassContext:
@@ -98,7 +65,8 @@ class PassContext:
         self.dropping: Collection[str] = ()
         """The node ids of the instances that the last pass was deleting."""
         self.retries = Retries()
-        self._forget_at = -math.inf
+        self.forget_at = -math.inf
+        """When (monotonic) configuration managers are asked again to delete data of gone instances."""
         self._looked_at: float | None = None
         self.revision = -1
         """The revision of its rows that the last pass has read or written."""
@@ -352,33 +320,6 @@ class PassContext:
         now = self.resources.loop.clock.now()
         called = now if record.stage in MAKING else min(record.since, now)  # the system time may have been set back
         return Work(record, implementation, last_called=called, creations=int(record.stage is not Stage.RESERVED))
-
-    def forget(self, execution: Execution) -> Steps[None]:
-        """Have configuration managers delete the data of an infrastructure without instances. Raises `StoreError`."""
-        rows = self.resources.store.configurations
-        execution.flush()
-        yield from execution.forget(rows.of(self.infra_id), rows.managers(self.infra_id), rows.infrastructure_forgotten)
-        execution.flush()
-
-    def forget_left(self, runtime: Runtime) -> Steps[None]:
-        """Have configuration managers delete data of gone instances. Unreachable managers are left for later."""
-        clock, rows = self.resources.loop.clock, self.resources.store.configurations
-        if clock.monotonic() < self._forget_at:
-            return
-        records = [record for record in rows.of(self.infra_id) if record.forget_since is not None]
-        if not records:
-            return
-        scope, journal = runtime.scope, runtime.journal
-        cleanup = ManagerCleanup(runtime.loop, scope.connections, scope.installation, journal.refuse_if_lost)
-        left = yield from cleanup.all(records, journal.commit_due, journal.forgotten)
-        journal.flush()
-        text = "; ".join(summary(left, cleanup.away))
-        if left:
-            self._forget_at = clock.monotonic() + FORGET_SECONDS
-        if text and self.reported.get("forgetting") != text:
-            runtime.tell(EventKind.NOT_FORGOTTEN, text)
-            journal.flush()
-        self.reported["forgetting"] = text
 
     def tell(self, kind: EventKind, text: str) -> None:
         """Report an event of the infrastructure as a whole to the observer."""

@@ -14,6 +14,7 @@ from occopus_core.engine.passes.belated import cleaning_up
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.errors import UnconfirmedError
+from occopus_core.engine.passes.forgetting import forget
 from occopus_core.engine.passes.giving_up import give_up
 from occopus_core.engine.passes.used_connections import UsedConnections
 from occopus_core.engine.passes.waiting_for_lease import acquire_in_time
@@ -58,12 +59,12 @@ def destroy_leased(
     context.refuse_if_abandoned()
     if given_up:
         give_up(execution, runtime, given_up)
-    if not execution.unconfirmed:
+    if not execution.dropping.unconfirmed:
         yield from sweep(execution, runtime, places(context, given_up))
     context.refuse_if_abandoned()
-    if execution.unconfirmed:
-        raise UnconfirmedError(execution.unconfirmed)
-    yield from context.forget(execution)
+    if execution.dropping.unconfirmed:
+        raise UnconfirmedError(execution.dropping.unconfirmed)
+    yield from forget(context, execution, runtime)
     with context.resources.store.changing(lease) as change:
         change.remove_infrastructure(runtime.clock.now())
         runtime.tell_with(change, EventKind.INFRA_DROPPED)
@@ -77,7 +78,7 @@ def places(context: PassContext, but: Collection[str] = ()) -> UsedConnections:
 def sweep(execution: Execution, runtime: Runtime, found: UsedConnections) -> Steps[None]:
     """Search those connections for instances the store does not know, such as duplicates, and drop them."""
     owner = runtime.scope.owner()
-    execution.unsearched.extend(map(str, found.closed))
+    execution.dropping.unsearched.extend(map(str, found.closed))
     for _ in range(SWEEPS):
         answers = yield from ask_each(
             runtime.loop,
@@ -87,7 +88,7 @@ def sweep(execution: Execution, runtime: Runtime, found: UsedConnections) -> Ste
             lambda link: owned(link.plugin, owner),
         )
         inventory = found.heard(answers)
-        execution.unsearched.extend(map(str, inventory.silent))
+        execution.dropping.unsearched.extend(map(str, inventory.silent))
         strays = [stray_work(runtime, found.links[link], link, instance) for link, instance in inventory.instances]
         execution.adopt(strays)
         yield from execution.drop(strays, Graph((), ()))

@@ -26,6 +26,7 @@ from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import park_if_cut_off
 from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import BusyError, Passed
+from occopus_core.engine.passes.forgetting import forget_left
 from occopus_core.engine.passes.healing import is_new_failure, left_over, rationed, why_healed
 from occopus_core.engine.passes.life_time import attend, is_due
 from occopus_core.engine.passes.outdated import mark_outdated
@@ -146,11 +147,11 @@ class _Pass:
             self._undone += left_over(self._plan, self._targets, self._site.infra_id, now)
         self._count_setbacks(execution.take_failed_starts())
         self._runtime.journal.flush()
-        yield from self._site.forget_left(self._runtime)
+        yield from forget_left(self._site, self._runtime)
         self._site.refuse_if_abandoned()
         parked = park_if_cut_off(self._site, self._lease, self._runtime.scope)
         self._undone += [parked] if parked else []
-        return Passed(tuple(self._undone), (*summarise(self._unanswered), *execution.unconfirmed))
+        return Passed(tuple(self._undone), (*summarise(self._unanswered), *execution.dropping.unconfirmed))
 
     @property
     def _cut_off(self) -> str:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.passes.abandoned import forget_abandoned
-from occopus_core.engine.passes.context import PassContext, Resources
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import AbandonedError, BusyError, Passed
 from occopus_core.engine.passes.looks import RECORD_SECONDS, Looks
 from occopus_core.engine.passes.maintaining import maintain
 from occopus_core.engine.passes.quiet_infrastructures import Known, Tick
+from occopus_core.engine.passes.resources import Resources
 from occopus_core.store.records import NoSuchInfrastructureError, StoreError
 
 STOP_SECONDS = 0.8

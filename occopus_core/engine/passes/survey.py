@@ -17,7 +17,7 @@ from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.passes.connecting import connect
-from occopus_core.engine.passes.context import PassContext, Resources
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import partial_design_in_pool
 from occopus_core.engine.passes.former_first import with_former_first
@@ -25,6 +25,7 @@ from occopus_core.engine.passes.life_time import is_due
 from occopus_core.engine.passes.quiet_infrastructures import Expected, Known, is_as
 from occopus_core.engine.passes.reconfiguring import Managed, ask_managers
 from occopus_core.engine.passes.replacing_outdated import with_outdated_due
+from occopus_core.engine.passes.resources import Resources
 from occopus_core.engine.passes.withdrawn_addresses import with_withdrawn_addresses
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.dependees import closure

@@ -13,7 +13,7 @@ from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.passes.abandoned import described, find_registered, forget_abandoned, forget_registered
-from occopus_core.engine.passes.context import Resources
+from occopus_core.engine.passes.resources import Resources
 from occopus_core.engine.passes.tagging import look_for_untagged
 from occopus_core.engine.passes.used_connections import UsedConnections
 from occopus_core.store.records import MAKING, InstanceRecord, Stage

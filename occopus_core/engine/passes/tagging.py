@@ -8,7 +8,7 @@ from occopus_core.api.resource import Feature, Instance, InstanceId, InstanceSta
 from occopus_core.engine.instance.observe import ask_each, describe
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Steps
-from occopus_core.engine.passes.context import Resources
+from occopus_core.engine.passes.resources import Resources
 from occopus_core.engine.passes.used_connections import UsedConnections
 from occopus_core.store.records import InstanceRecord, Stage
 

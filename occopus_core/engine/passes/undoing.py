@@ -14,6 +14,7 @@ from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.destroying import places, sweep
 from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError
+from occopus_core.engine.passes.forgetting import forget
 from occopus_core.engine.planning.replacing import Replacing
 from occopus_core.events import EventKind
 from occopus_core.store.change import Change
@@ -67,22 +68,22 @@ def undo(
         runtime.journal.commit_with(begin)
     yield from execution.drop([work for work in execution.works if work.record.provisional], graph)
     context.refuse_if_abandoned()
-    if record.description is None and not execution.unconfirmed:
-        yield from sweep(execution, runtime, places(context).among(execution.links))
-        yield from context.forget(execution)
+    if record.description is None and not execution.dropping.unconfirmed:
+        yield from sweep(execution, runtime, places(context).among(execution.dropping.links))
+        yield from forget(context, execution, runtime)
     context.refuse_if_abandoned()
     with context.resources.store.changing(lease) as change:
         if record.description is not None:
-            if not (record.parked and execution.unconfirmed):
+            if not (record.parked and execution.dropping.unconfirmed):
                 change.replace_candidate(None, candidate)
                 context.reported.pop(_CARRIED_ON, None)
-        elif execution.unconfirmed:
+        elif execution.dropping.unconfirmed:
             change.request_destroy()
         else:
             change.remove_infrastructure(runtime.clock.now())
             runtime.tell_with(change, EventKind.INFRA_DROPPED, "its build was rolled back")
     error = BuildError if execution.problems else InterruptedBuildError
-    raise error(execution.problems or [reason], execution.unconfirmed)
+    raise error(execution.problems or [reason], execution.dropping.unconfirmed)
 
 
 def undo_leased(context: PassContext, lease: Lease, record: InfrastructureRecord, why: Sequence[str]) -> Steps[None]:

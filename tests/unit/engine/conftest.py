@@ -24,9 +24,10 @@ from occopus_core.engine.instance.observe import Observatory
 from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.passes import building, destroying
-from occopus_core.engine.passes.context import PassContext, Resources
+from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.maintaining import maintain
 from occopus_core.engine.passes.previewing import preview
+from occopus_core.engine.passes.resources import Resources
 from occopus_core.events import EventKind
 from occopus_core.registry import Registry
 from occopus_core.store.database import open_database
