@@ -16,7 +16,7 @@ from occopus_core.engine.kernel.loop import Loop, Steps
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.reconfiguring import foreseen_neighbours, with_placeholder_addresses
-from occopus_core.engine.planning.fingerprints import rendered_fingerprint
+from occopus_core.engine.passes.rendered_requests import RenderedRequests
 from occopus_core.engine.planning.mappings import ADDRESS
 from occopus_core.engine.planning.plan import Plan, Step, Verb, lacks_addresses, made_before
 from occopus_core.engine.planning.preparation import Scope
@@ -67,7 +67,7 @@ def with_outdated(
     before and after, in the pool, without running commands. What cannot be rendered afterwards is left as it is, and
     everything where rendering is cut off. `implementation` returns an instance's implementation from then on.
     """
-    found = yield from find_outdated(loop, scope, graph, works, plan, implementation)
+    found = yield from find_outdated(loop, scope, graph, works, plan, RenderedRequests(), implementation)
     steps = (
         dataclasses.replace(step, reason=found[step.node_id].text(scope, step.node_name))
         if found and step.node_id in found and step.verb is Verb.KEEP and not step.reason
@@ -95,7 +95,8 @@ def mark_outdated(
     if graph is None:
         graph = yield from dependencies(runtime.loop, runtime.scope, works)
     kept = Plan(tuple(Step(Verb.KEEP, work.node_name, "", work.node_id) for work in works))
-    found = yield from find_outdated(runtime.loop, runtime.scope, graph, works, kept, commit_due=commit_due)
+    requests = RenderedRequests()
+    found = yield from find_outdated(runtime.loop, runtime.scope, graph, works, kept, requests, commit_due=commit_due)
     if found is None:
         return
     newly: dict[str, dict[str, None]] = {}
@@ -116,6 +117,7 @@ def find_outdated(
     graph: Graph,
     works: Sequence[Work],
     plan: Plan,
+    requests: RenderedRequests,
     implementation: Callable[[Work], Implementation] = lambda work: work.implementation,
     commit_due: Callable[[], None] | None = None,
 ) -> Steps[Mapping[str, Lack] | None]:
@@ -135,13 +137,13 @@ def find_outdated(
 
     def lack_of(kind: _Kind, work: Work) -> Lack:
         made_from = work.record.rendered or None
-        if made_from == rendered_beside(scope, then, work, implementation(work)):
+        if made_from == requests.beside(scope, then, work, implementation(work)):
             return Lack()  # it was made with the addresses that stay
-        outdating = functools.partial(_outdating, scope, after, work, implementation(work))
+        outdating = functools.partial(_outdating, requests, scope, after, work, implementation(work))
         names = tuple(outdating(former, foreseen, changing))
         if names:
             return Lack(names, changing=True)
-        if made_from == rendered_beside(scope, now, work, implementation(work)):
+        if made_from == requests.beside(scope, now, work, implementation(work)):
             return Lack()  # the later ones have the addresses of the former ones
         earlier = [one for one in present if one.node_id not in kind[2]]
         placeholders = [with_placeholder_addresses(one) for one in present if one.node_id in kind[2]]
@@ -210,6 +212,7 @@ def _later(work: Work, others: Iterator[Sequence[Work]]) -> Iterator[str]:
 
 
 def _outdating(
+    requests: RenderedRequests,
     scope: Scope,
     neighbours: Neighbours,
     work: Work,
@@ -221,7 +224,7 @@ def _outdating(
     """Of `names`, the nodes whose addresses afterwards would make the instance another one, as they are described."""
     former = dataclasses.replace(neighbours, works=lambda: before)
     handed = former.handed(work.node_name).values
-    made = rendered_beside(scope, former, work, implementation)
+    made = requests.beside(scope, former, work, implementation)
     for name in neighbours.nodes:
         if name not in names or name == work.node_name:
             continue
@@ -229,7 +232,7 @@ def _outdating(
         mixed = [*others, *(one for one in after if one.node_name == name)]
         then = dataclasses.replace(neighbours, works=lambda mixed=mixed: mixed)  # type: ignore[misc]
         addresses = handed_addresses(then, work.node_name)
-        if rendered_beside(scope, then, work, implementation, {**handed, **addresses}) not in ("", made):
+        if requests.beside(scope, then, work, implementation, {**handed, **addresses}) not in ("", made):
             yield name
 
 
@@ -238,15 +241,3 @@ def handed_addresses(neighbours: Neighbours, node_name: str) -> dict[str, Any]:
     edges = (edge for edge in neighbours.dependencies if edge.dependent == node_name)
     targets = {mapping.target for edge in edges for mapping in edge.mappings if mapping.source == ADDRESS}
     return {name: value for name, value in neighbours.handed(node_name).values.items() if name in targets}
-
-
-def rendered_beside(
-    scope: Scope,
-    neighbours: Neighbours,
-    work: Work,
-    implementation: Implementation,
-    handed: Mapping[str, Any] | None = None,
-) -> str:
-    """The fingerprint of its request beside these neighbours; empty if it cannot be rendered. Raises `CutOffError`."""
-    subject = neighbours.subject(work, implementation)
-    return rendered_fingerprint(scope, subject if handed is None else dataclasses.replace(subject, mapped=handed))

@@ -12,6 +12,7 @@ from occopus_core.engine.kernel.loop import Loop, Steps
 from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.outdated import find_outdated
 from occopus_core.engine.passes.reconfiguring import Amended, amend
+from occopus_core.engine.passes.rendered_requests import RenderedRequests
 from occopus_core.engine.passes.withdrawn_addresses import with_withdrawn_addresses
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.dependees import closure
@@ -34,16 +35,17 @@ def amend_build(
     Unfinished ones are outdated by addresses that they were made with, see `with_withdrawn_addresses`. An instance that
     is replaced may outdate others, so the plan is made again until it outdates no more.
     """
-    names = scope.infrastructure.replaced_when_outdated
+    names, requests = scope.infrastructure.replaced_when_outdated, RenderedRequests()
     while True:
         situation = yield from with_withdrawn_addresses(
-            loop, scope, graph, works, situation, commit_due, implementation
+            loop, scope, graph, works, situation, requests, commit_due, implementation
         )
         amended = yield from amend(loop, scope, works, situation, commit_due, None, implementation)
         situation = amended.situation
         if not names:
             return amended
-        lacks = yield from find_outdated(loop, scope, graph, works, decide(situation), implementation, commit_due)
+        plan = decide(situation)
+        lacks = yield from find_outdated(loop, scope, graph, works, plan, requests, implementation, commit_due)
         following = {work.node_id for work in works if work.node_name in names} - situation.outdated.keys()
         found = {node_id: lack.reason for node_id, lack in (lacks or {}).items() if lack.names and node_id in following}
         if not found:

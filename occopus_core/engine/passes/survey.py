@@ -24,6 +24,7 @@ from occopus_core.engine.passes.former_first import with_former_first
 from occopus_core.engine.passes.life_time import is_due
 from occopus_core.engine.passes.quiet_infrastructures import Expected, Known, is_as
 from occopus_core.engine.passes.reconfiguring import Managed, ask_managers
+from occopus_core.engine.passes.rendered_requests import RenderedRequests
 from occopus_core.engine.passes.replacing_outdated import with_outdated_due
 from occopus_core.engine.passes.resources import Resources
 from occopus_core.engine.passes.withdrawn_addresses import with_withdrawn_addresses
@@ -268,7 +269,9 @@ def _decide(
         undefined = dict.fromkeys(situation.targets, f"waiting {problem}")
         return Decided(decide(dataclasses.replace(situation, undefined=undefined)), None, problem, undefined)
     loop = context.resources.loop
-    situation = yield from with_withdrawn_addresses(loop, scope, design.graph, works, situation, commit_due)
+    situation = yield from with_withdrawn_addresses(
+        loop, scope, design.graph, works, situation, RenderedRequests(), commit_due
+    )
     if not design.faulty:
         return Decided(decide(situation), design)
     waits = waiting_for_definitions(situation, design)

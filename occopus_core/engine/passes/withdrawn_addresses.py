@@ -9,8 +9,9 @@ from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Loop, Steps
-from occopus_core.engine.passes.outdated import handed_addresses, rendered_beside
+from occopus_core.engine.passes.outdated import handed_addresses
 from occopus_core.engine.passes.reconfiguring import foreseen_neighbours, with_placeholder_addresses
+from occopus_core.engine.passes.rendered_requests import RenderedRequests
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.preparation import Scope
@@ -27,6 +28,7 @@ def with_withdrawn_addresses(
     graph: Graph,
     works: Sequence[Work],
     situation: Situation,
+    requests: RenderedRequests,
     commit_due: Callable[[], None],
     implementation: Callable[[Work], Implementation] = lambda work: work.implementation,
 ) -> Steps[Situation]:
@@ -42,7 +44,8 @@ def with_withdrawn_addresses(
     unfinished = [work for work in unfinished if work.node_name in {*graph.order} - discovering]
     while unfinished:
         plan = decide(situation)
-        finder = _Finder(dataclasses.replace(scope, allowance=rehearsal_allowance()), works, plan, implementation)
+        limited = dataclasses.replace(scope, allowance=rehearsal_allowance())
+        finder = _Finder(limited, works, plan, requests, implementation)
         concerned = [(work, names) for work in unfinished if (names := finder.changing(work, graph))]
         try:
             found = yield from loop.in_pool(lambda finder=finder, them=concerned: finder.find(them), commit_due)  # type: ignore[misc]
@@ -56,9 +59,15 @@ def with_withdrawn_addresses(
 
 class _Finder:
     def __init__(
-        self, scope: Scope, works: Sequence[Work], plan: Plan, implementation: Callable[[Work], Implementation]
+        self,
+        scope: Scope,
+        works: Sequence[Work],
+        plan: Plan,
+        requests: RenderedRequests,
+        implementation: Callable[[Work], Implementation],
     ) -> None:
         self._scope = scope
+        self._requests = requests
         self._implementation = implementation
         self._kept = {step.node_id for step in plan.of(Verb.KEEP)}
         self._changing = {step.node_name for step in plan.of(Verb.CREATE, Verb.REPLACE, Verb.DESTROY)}
@@ -117,4 +126,4 @@ class _Finder:
         beside = dataclasses.replace(self._foreseen, works=lambda: others)
         published = self._present.handed(work.node_name).values
         handed = {**published, **handed_addresses(beside, work.node_name)}
-        return rendered_beside(self._scope, beside, work, self._implementation(work), handed)
+        return self._requests.beside(self._scope, beside, work, self._implementation(work), handed)
