@@ -7,6 +7,7 @@ from occopus_core.events import EventKind
 from occopus_core.store.records import InfrastructureState
 
 from ..conftest import infrastructure, interrupter, node
+from ..fakes import KilledError
 
 CHAIN = infrastructure("a", node("b", min=2), "c", edges=[("b", "a"), ("c", "b")])
 TWO = [{"resource": {"project": "east"}}, {"resource": {"project": "west"}}]
@@ -186,4 +187,25 @@ def test_interrupted_before_it_began_nothing_is_created(world):
     with pytest.raises(InterruptedBuildError, match="SIGTERM"):
         convergence.build(infrastructure("a"))
     assert world.calls("create") == 0
+    world.assert_nothing()
+
+
+def test_a_rollback_that_is_carried_on_searches_every_connection_before_it_forgets(world):
+    """The process that began it is killed in the last search, when all rows are gone; an instance was made twice."""
+    world.define("web", fail="no good")
+    world.doubles(hidden=1.0)
+
+    def die(operation):
+        if operation == "list":
+            raise KilledError
+
+    world.during = die
+    with pytest.raises(KilledError):
+        world.build(infrastructure("web"))
+    assert world.store.instances("infra") == []
+    assert len(world.live()) == 1
+    world.during = lambda _operation: None
+    world.clock.time += 60
+    with pytest.raises(BuildError):
+        world.convergence().maintain()
     world.assert_nothing()
