@@ -12,7 +12,7 @@ from occopus_core.report.built import output_lines
 from occopus_core.report.graph import dot, mermaid
 from occopus_core.report.inventory import ansible_inventory, hosts, ssh_config
 from occopus_core.report.maintenance import maintained_text
-from occopus_core.report.tables import WIDEST, is_roomy, shortened, table_text
+from occopus_core.report.tables import WIDEST, is_roomy, shortened, table_text, wrapped
 from occopus_core.report.under_way import working
 from occopus_core.store.records import InfrastructureState
 
@@ -43,7 +43,7 @@ def _table(snapshot: Snapshot, width: int) -> str:
     rows = _rows(snapshot, {})
     if not is_roomy(heads, rows, width):
         rows = _rows(snapshot, shortened(one.node_id for node in snapshot.nodes.values() for one in node))
-    return "\n".join([table_text(heads, rows, width), *_remarks(snapshot)])
+    return "\n".join([table_text(heads, rows, width), *wrapped(_remarks(snapshot), width), *output_lines(snapshot)])
 
 
 def _rows(snapshot: Snapshot, short: Mapping[str, str]) -> list[Sequence[str]]:
@@ -115,8 +115,7 @@ def _remarks(snapshot: Snapshot) -> list[str]:
         remarks.append(
             f"cost so far: {total}" + (f", and that of {unknown} more is unknown" if known and unknown else "")
         )
-    remarks += [maintained_text(snapshot.maintainer, snapshot.at), *([snapshot.stale] if snapshot.stale else [])]
-    return [*remarks, *output_lines(snapshot)]
+    return [*remarks, maintained_text(snapshot.maintainer, snapshot.at), *([snapshot.stale] if snapshot.stale else [])]
 
 
 def _end(expires_at: float, snapshot: Snapshot) -> str:

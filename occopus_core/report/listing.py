@@ -9,7 +9,7 @@ from typing import Any
 
 from occopus_core.report import ReportState, state_at
 from occopus_core.report.maintenance import maintained_text, maintainer_of, written
-from occopus_core.report.seen import age, is_current
+from occopus_core.report.seen import LATEST_SECONDS, age, is_current
 from occopus_core.report.under_way import abandoned_text, is_abandoned, is_attended, missing_text
 from occopus_core.store.records import PARKED, InfrastructureState, InfrastructureSummary
 
@@ -109,11 +109,12 @@ def _notes(summary: InfrastructureSummary, now: float) -> list[str]:
 
 
 def _stale(summary: InfrastructureSummary, now: float) -> float | None:
-    """When the states were seen, unless they are current or that is unknown."""
-    shown = summary.state is not InfrastructureState.DROPPING and summary.instances
-    return (
-        None if not shown or is_current(summary.seen_at, summary.maintainer, summary.holding, now) else summary.seen_at
-    )
+    """When the states were seen, if that is long ago and known, and no process works on the infrastructure."""
+    seen_at = summary.seen_at
+    if seen_at is None or summary.state is InfrastructureState.DROPPING or not summary.instances:
+        return None
+    current = is_current(seen_at, summary.maintainer, summary.holding, now)
+    return None if current or now - seen_at <= LATEST_SECONDS else seen_at
 
 
 def _unattended(summary: InfrastructureSummary, now: float) -> list[str]:

@@ -7,7 +7,7 @@ from occopus_core.report.under_way import is_attended
 from occopus_core.store.records import Holding, Maintainer
 
 LATEST_SECONDS = 300.0
-"""How old the last look at a maintained infrastructure may be without a remark."""
+"""How old the last look may be without a remark, in lists and at maintained infrastructures."""
 _AGES = (("d", 86400), ("h", 3600), ("min", 60))
 
 

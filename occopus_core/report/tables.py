@@ -45,6 +45,12 @@ def shortened(ids: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def wrapped(lines: Iterable[str], width: int = WIDEST) -> list[str]:
+    """Lines of text within `width` characters, as in a table."""
+    width = _bounded(width)
+    return [part for line in lines for part in _wrapped(line, "", "", width)]
+
+
 def _bounded(width: int) -> int:
     return max(NARROWEST, min(width, WIDEST))
 

@@ -141,9 +141,7 @@ def test_a_terminal_gets_a_table_that_fits(run, terminal):
 
 def test_a_report_fits_its_terminal_and_is_200_characters_wide_elsewhere(run, terminal):
     terminal.setenv("COLUMNS", "60")
-    *lines, last = run("-r", "-i", "infra-1")[1].splitlines()
-    assert max(map(len, lines)) <= 60
-    assert last.endswith("occopus-maintain -i infra-1 looks"), "a remark is not wrapped"
+    assert max(map(len, run("-r", "-i", "infra-1")[1].splitlines())) <= 60
 
 
 def test_with_nothing_to_list_a_terminal_gets_one_line(run, terminal, tmp_path, store):

@@ -102,6 +102,7 @@ def test_the_list_says_as_of_when_the_states_are_that_no_process_looks_at():
         summary(seen_at=NOW - 100, maintainer=Maintainer("process 7 on host", NOW - 9000, NOW - 1)),
         summary(seen_at=None, maintainer=MAINTAINER),
         summary(seen_at=None),
+        summary(seen_at=NOW - 300),
         summary(seen_at=NOW - 720, instances=0),
         summary(seen_at=NOW - 720, state=InfrastructureState.DROPPING),
     ):
