@@ -95,7 +95,7 @@ def undo_leased(context: PassContext, lease: Lease, record: InfrastructureRecord
     runtime, works = context.runtime(scope), context.recorded_works()
     connect(context.resources.connections, works)
     execution = context.execution(runtime, {}, record, works)
-    execution.links.update(places(context).links)  # the other process may have left instances there
+    execution.dropping.links.update(places(context).links)  # the other process may have left instances there
     execution.problems.extend(why)
     graph = yield from dependencies(context.resources.loop, scope, works)
     yield from undo(context, execution, runtime, lease, record, graph, replacing)
