@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import logging
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,8 +19,18 @@ _CORE = "occopus_core"
 _LONGEST_TEXT = 2000
 """The most characters of the text of an `ImportError` that are shown."""
 
+UNEXPECTED = "occopus.plugins"
+"""What the plugin contract does not allow is logged here at DEBUG level, with its traceback."""
+_log = logging.getLogger(UNEXPECTED)
+
 TO_ITS_AUTHOR = "report it to its author"
 """What a user can do about a mistake in the code of a plugin."""
+
+
+def log_traceback(error: BaseException, redact: Callable[[str], str] = str) -> None:
+    """Log an exception of a plugin with its traceback, at DEBUG level. `redact` takes secrets out of it."""
+    if _log.isEnabledFor(logging.DEBUG):
+        _log.debug("%s", redact("".join(traceback.format_exception(error)).rstrip("\n")))
 
 
 def breach_text(who: str, how: str) -> str:

@@ -27,7 +27,7 @@ from occopus_core.api.version import CONTRACT_VERSION
 from occopus_core.descriptions.coercion import coerced, leaves
 from occopus_core.descriptions.schema import CORE_KEYS, is_template, section_schema, validator
 from occopus_core.descriptions.soundness import fault_of_schema
-from occopus_core.error_place import TO_ITS_AUTHOR, breach_text, described, import_failure, place_of
+from occopus_core.error_place import TO_ITS_AUTHOR, breach_text, described, import_failure, log_traceback, place_of
 from occopus_core.named_secrets import hiding
 from occopus_core.plugin_code import plugin_code
 from occopus_core.plugin_import import ImportHangsError, listed, within_limit
@@ -383,7 +383,11 @@ def _fault_of_base(kind: str, plugin: object) -> str:
 
 
 def import_error(kind: str, point: EntryPoint, error: BaseException, way_on: str = "") -> PluginError:
-    """The error for a plugin whose module raises an exception when it is imported; `way_on` is what the user can do."""
+    """The error for a plugin whose module raises an exception when it is imported; `way_on` is what the user can do.
+
+    The traceback is logged, for commands with ``--verbose``.
+    """
+    log_traceback(error)
     package = _package(point)
     why = f"{error}{error.place(package)}" if isinstance(error, ImportHangsError) else import_failure(error, package)
     if why == AttributeError.__name__:  # not raised in the plugin

@@ -68,7 +68,7 @@ def log_calls(*, verbose: bool) -> None:
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from occopus_core.engine.kernel.call_log import LOGGER  # noqa: PLC0415
-    from occopus_core.engine.kernel.error_text import UNEXPECTED  # noqa: PLC0415
+    from occopus_core.error_place import UNEXPECTED  # noqa: PLC0415
 
     class Lines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -14,6 +14,7 @@ from stevedore.extension import ExtensionManager
 
 from occopus_core import plugin_import, registry
 from occopus_core.api import PermanentError, SectionFault
+from occopus_core.error_place import UNEXPECTED
 from occopus_core.installed import installed_plugins
 from occopus_core.registry import PluginError, Registry, imported
 from occopus_core.testing.memory import MemoryHandler
@@ -355,3 +356,15 @@ def test_a_contextualiser_that_raises_no_exception_is_named(kind):
     said = rf"^the contextualisation 'fussy' breaks its contract: contextualise\(\) raised {kind.__name__} \("
     with pytest.raises(PermanentError, match=said):
         Registry({("context", "fussy"): contextualiser(end)}).contextualised({"type": "fussy"}, None)
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+def test_the_traceback_of_a_failed_import_is_logged_and_its_message_is_one_line(install, caplog, level):
+    install("raises", "odd", "odd_pulse:Checker", "def deep():\n    raise ValueError('two\\nlines')\ndeep()\n")
+    with caplog.at_level(level, UNEXPECTED):
+        said = refusal("odd")
+    assert said.endswith("cannot be imported: ValueError (odd_pulse.py, line 2); report it to its author")
+    logged = [each.getMessage() for each in caplog.records]
+    assert [", line 3, in <module>" in each and "ValueError: two" in each for each in logged] == [True] * (
+        level == "DEBUG"
+    )

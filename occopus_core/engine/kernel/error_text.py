@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Callable
 
 from occopus_core.api.errors import ProviderError
 from occopus_core.descriptions.problems import DescriptionError
-from occopus_core.error_place import described
+from occopus_core.error_place import described, log_traceback
 from occopus_core.registry import PluginError
 from occopus_core.render import TemplateError
 from occopus_core.store.records import LeaseLostError, StoreError
-
-UNEXPECTED = "occopus.plugins"
-"""Exceptions that the plugin contract does not allow are logged here at DEBUG level, with their tracebacks."""
-_log = logging.getLogger(UNEXPECTED)
 
 _EXPECTED = (ProviderError, TemplateError, PluginError, DescriptionError, LeaseLostError, StoreError)
 
 
 def log_unexpected(error: BaseException, redact: Callable[[str], str]) -> None:
     """Log an exception that the plugin contract does not allow, with its traceback, at DEBUG level."""
-    if not isinstance(error, _EXPECTED) and _log.isEnabledFor(logging.DEBUG):
-        _log.debug("%s", redact("".join(traceback.format_exception(error)).rstrip("\n")))
+    if not isinstance(error, _EXPECTED):
+        log_traceback(error, redact)
 
 
 def reason(error: BaseException | str) -> str:

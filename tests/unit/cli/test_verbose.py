@@ -18,8 +18,8 @@ from occopus_core.cli import build, destroy, import_, logs, maintain, output, pl
 from occopus_core.cli.live import _View
 from occopus_core.cli.session import log_calls
 from occopus_core.engine.kernel.call_log import LOGGER, logging_calls
-from occopus_core.engine.kernel.error_text import UNEXPECTED
 from occopus_core.engine.kernel.guard import guarding
+from occopus_core.error_place import UNEXPECTED
 from occopus_core.events import Event, EventKind
 
 COMMANDS = {
