@@ -1,4 +1,4 @@
-"""Checks that the core can call the constructor and the class methods of a plugin."""
+"""Checks that the core can call the constructor and the methods of a plugin."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ def fault_of_signatures(plugin: Any) -> tuple[object, str]:
     for base, arguments in _CONSTRUCTORS.items():
         if not issubclass(plugin, base):
             continue
+        for name in ("__init__", *vars(base)):
+            method = getattr(plugin, name) if inspect.isroutine(getattr(base, name)) else None
+            if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+                return method, f"its {name}() is an async function, expected an ordinary one"
         for name in [name for name, declared in vars(base).items() if isinstance(declared, classmethod)]:
             method, wanted = getattr(plugin, name), list(inspect.signature(getattr(base, name)).parameters)
             if callable(method) and not _accepts(method, wanted):

@@ -169,7 +169,7 @@ class Route:
         trouble = ""
         try:
             with self._calling("send()"):
-                notifier.send(notifications)
+                notifier.send([*notifications])
         except ProviderError as raised:
             error = sound(raised, self._redact, lambda how: breach_text(self._who(), f"send() raised {how}"))
             if not isinstance(error, PermanentError | NotFoundError):

@@ -231,6 +231,23 @@ def test_a_reference_to_the_whole_is_well_for_parts_of_a_value(install):
     assert [one.reason for one in found("tree")] == [""]
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("async def __init__(self, connection): ...", "__init__"),
+        ("@classmethod\n    async def powers(cls, resource): ...", "powers"),
+        ("async def check(self, request): ...", "check"),
+        ("async def list_owned(self, owner): yield", "list_owned"),
+    ],
+)
+def test_an_async_method_breaks_the_contract(install, text, name):
+    module = f"installed_async_{name.strip('_')}"
+    install("one", "later", f"{module}:Later", f"{HANDLER}\nclass Later(Handler):\n    {text}\n", kind="resource")
+    (one,) = found("later", "resource")
+    said = f"breaks its contract: its {name}() is an async function, expected an ordinary one ({module}.py"
+    assert said in one.reason
+
+
 def test_a_handler_whose_constructor_takes_no_connection_breaks_its_contract(install):
     text = HANDLER.replace("def create", "def __init__(self): ...\n    def create")
     install("one", "alone", "installed_alone:Handler", text, kind="resource")

@@ -184,13 +184,13 @@ class Configuring:
                 if status is not None and status.state is ConfigState.READY and not work.dropping:
                     note_status(self._runtime, work, status)
 
-        link.limits.submit(lambda: link.statuses(nodes), answered)
+        link.limits.submit(lambda: link.statuses(nodes), answered, "status")
 
     def _cancel(self, link: ManagerConnection, works: Sequence[Work], ended: Callable[[], None], tries: int) -> None:
         nodes = [recorded_node(work, self._runtime.scope.installation) for work in works]
 
         def cancel(manager: ConfigManager) -> None:
-            return None if self._halted else manager.cancel(nodes)  # a later pass may have started another job
+            return None if self._halted else manager.cancel([*nodes])  # a later pass may have started another job
 
         def answered(outcome: Outcome[None]) -> None:
             if self._halted:

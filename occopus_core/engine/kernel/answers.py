@@ -11,6 +11,8 @@ from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.health import Verdict
 from occopus_core.api.resource import Instance
 from occopus_core.engine.kernel.outcome import Outcome
+from occopus_core.printable import one_line
+from occopus_core.sound_errors import LONGEST_TEXT
 
 Redact = Callable[[str], str]
 T = TypeVar("T")
@@ -21,6 +23,8 @@ _TEXTS: Mapping[type, tuple[str, ...]] = {
     ConfigStatus: ("reason", "progress", "attributes", "output"),
 }
 """Fields with texts of providers, by class. All other parts of a result stay as they are."""
+_LINES = ("raw_state", "reason", "progress")
+"""Those of them that are one line of limited length, without control characters."""
 
 
 def without_secrets(outcome: Outcome[T], redact: Redact) -> Outcome[T]:
@@ -73,4 +77,5 @@ def _taken_over(kind: type, value: Any, redact: Redact) -> Any:
     fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(kind)}
     plain = {name: str.__str__(text) for name, text in fields.items() if isinstance(text, str)}
     texts = {name: redacted(fields[name], redact) for name in _TEXTS[kind] if fields[name]}
+    texts |= {name: one_line(texts[name], str, LONGEST_TEXT) for name in _LINES if isinstance(texts.get(name), str)}
     return kind(**{**fields, **plain, **texts})

@@ -107,7 +107,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         If a call for several nodes fails in another way, each node is asked for by itself: one may be the cause.
         """
         try:
-            answer = self.call("status", lambda manager: manager.status(nodes), nodes)
+            answer = self.call("status", lambda manager: manager.status([*nodes]), nodes)
         except (TransientError, AuthError):
             raise
         except ProviderError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import inspect
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -9,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.health import HealthChecker
-from occopus_core.api.resource import Connection
+from occopus_core.api.resource import Connection, CreateRequest
 from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.error_place import breach_text, described, place, place_of_method
 from occopus_core.sound_errors import sound
@@ -87,6 +89,13 @@ def _place_of_method(handler: object, what: str) -> str:
     return place_of_method(getattr(handler, "guarded", handler), what)
 
 
+def _of_its_own(value: Any) -> Any:
+    """An argument that a plugin may change without an effect on the core."""
+    if isinstance(value, CreateRequest):
+        return dataclasses.replace(value, resource=copy.deepcopy(value.resource))
+    return [*value] if isinstance(value, list) else value
+
+
 class _Guarded:
     def __init__(self, plugin: object, who: Callable[[], str], redact: Callable[[str], str]) -> None:
         self.guarded, self.who, self.redact = plugin, who, redact
@@ -100,7 +109,9 @@ class _Guarded:
                     raise
                 raise breach(self, f"reading its {name} raised {described(error)}") from None
         # The method is read within the call, since reading it may raise, too.
-        return lambda *values, **named: self._call(name, lambda: getattr(self.guarded, name)(*values, **named))
+        return lambda *values, **named: self._call(
+            name, lambda: getattr(self.guarded, name)(*map(_of_its_own, values), **named)
+        )
 
     def list_owned(self, owner: object) -> list[Any]:
         """See `ResourceHandler.list_owned`; an error while the answer is iterated is one of the call."""

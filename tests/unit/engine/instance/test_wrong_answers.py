@@ -26,6 +26,7 @@ from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDef
 from occopus_core.engine.instance.output import last_lines
 from occopus_core.engine.passes.errors import BuildError, UnconfirmedError
 from occopus_core.engine.planning.design import InvalidDesignError
+from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind
 from occopus_core.registry import Registry
 from occopus_core.store.records import Condition, ScaleKind, Stage
@@ -682,3 +683,23 @@ def test_the_same_id_on_another_connection_is_another_instance(world):
     world.rewrite(first, connection='{"endpoint": "elsewhere"}', instance_id=second.instance_id)
     world.destroy()
     assert second.instance_id not in {one["id"] for one in world.live()}
+
+
+def test_a_handler_that_changes_its_arguments_has_no_effect_on_others(world):
+    def emptied(method):
+        def call(self, given):
+            found = method(self, given)
+            (given.resource if hasattr(given, "resource") else given).clear()
+            return found
+
+        return call
+
+    base = world.handler
+    names = ("check", "create", "describe", "delete")
+    unchecked_cloud(world, **{name: emptied(getattr(base, name)) for name in names})
+    world.build(infrastructure(node("odd", min=2)))
+    world.clock.time += 60
+    assert world.convergence().maintain().undone == ()
+    assert {step.verb for step in world.convergence().plan(infrastructure(node("odd", min=2))).steps} == {Verb.KEEP}
+    world.destroy()
+    world.assert_nothing()

@@ -116,3 +116,11 @@ def test_every_call_of_the_loop_returns_without_secrets():
     loop.run_until(lambda: len(outcomes) == 2)
     assert hidden(str(outcomes[0].error))
     assert hidden(outcomes[1].get()[0].reason)
+
+
+def test_a_reason_is_one_line_of_limited_length_without_control_characters():
+    texts = {"reason": "a\x1b[31m\nb", "progress": "p" * 10**6}
+    status = without_secrets(Outcome(value=ConfigStatus(ConfigState.FAILED, **texts, output="x\ny")), str).get()
+    verdict = without_secrets(Outcome(value=[Verdict(False, "a\x1b[31m\nb")]), str).get()[0]
+    assert (status.reason, status.output, verdict.reason) == ("a b", "x\ny", "a b")
+    assert len(status.progress) == 2000
