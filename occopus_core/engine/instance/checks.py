@@ -159,7 +159,7 @@ def _answer(key: str, questions: Sequence[_Question], outcome: Outcome[Sequence[
 
 
 def _silence(key: str) -> Outcome[Verdict]:
-    return Outcome(error=CheckerError(f"the health checker '{key}' has not answered for {PATIENCE:g} s"))
+    return Outcome(error=CheckerError(f"check() of the health checker '{key}' has not returned for {PATIENCE:g} s"))
 
 
 def _gravity(outcome: Outcome[Verdict]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,7 +137,7 @@ class Deletion:
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
                 lambda work: work not in self._left and not self._halted,
-                link.limits.submit,
+                functools.partial(link.limits.submit, what="list_owned"),
                 lambda _works: _located(link.plugin, owner, self._runtime.clock.now()),
                 self._located,
             )
@@ -186,7 +187,7 @@ class Deletion:
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
                 lambda _work: not self._halted,
-                link.limits.submit,
+                functools.partial(link.limits.submit, what="delete"),
                 lambda works: self._delete_what_is_there(link.plugin, works),
                 self._deleted,
             )
@@ -271,8 +272,8 @@ class Deletion:
         if phase_of(work) is not Phase.DELETING:
             self._shutdown.expire(work)
         elif self._concerned([work]):
-            assert work.link is not None, "an instance has a connection before it is deleted"
-            self._give_up(work, work.link.silence(work.implementation.label))
+            hanging = work.link.hanging() if work.link is not None else None
+            self._give_up(work, hanging or OVERDUE)
 
     def _concerned(self, works: Sequence[Work]) -> list[Work]:
         """The instances for which this answer still matters."""

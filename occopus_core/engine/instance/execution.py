@@ -359,7 +359,8 @@ def _silence(work: Work) -> str:
     if phase_of(work) is Phase.PREPARING and configuration is not None:
         return configuration.link.silence(configuration.link.label)
     if phase_of(work) in (Phase.CHECKING, Phase.RECHECKING) or work.link is None:
-        return "its health check does not answer"
+        keys = " and ".join(f"'{key}'" for key in sorted(work.proof.awaited))
+        return f"check() of the health checker {keys} has not returned" if keys else "its health check does not answer"
     return work.link.silence(work.implementation.label)
 
 

@@ -89,7 +89,7 @@ class Leaving:
             return link.leave(node)
 
         if not self._is_over(leave):
-            link.limits.submit(call, lambda outcome: self._answered(leave, link, outcome))
+            link.limits.submit(call, lambda outcome: self._answered(leave, link, outcome), "leave")
 
     def _answered(self, leave: _Leave, link: ManagerConnection, outcome: Outcome[bool]) -> None:
         if self._is_over(leave):

@@ -203,7 +203,9 @@ class Observatory:
                     continue
                 label = by_link[link][0].implementation.label
                 is_still = _still_for(self.loop, link, question.asked_at) >= STILL_SECONDS
-                silence = link.silence(label) if is_still else f"{label} has not answered for {PATIENCE:g} s"
+                silence = (
+                    link.silence(label) if is_still else f"describe() of {label} has not returned for {PATIENCE:g} s"
+                )
                 answer = Outcome(error=TransientError(silence))
             hidden.update(self._hidden(link, by_link[link], question, answer))
             for work, id in zip(by_link[link], question.ids, strict=True):

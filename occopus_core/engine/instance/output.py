@@ -113,7 +113,7 @@ class LastOutput:
                 if not self._halted:
                     then(text)
 
-        link.limits.submit(read, lambda outcome: end(outcome.value or ""))
+        link.limits.submit(read, lambda outcome: end(outcome.value or ""), "logs")
         self._runtime.loop.after(READ_SECONDS, lambda: end(""))
 
 

@@ -6,6 +6,7 @@ rest of them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 from occopus_core.api.errors import ProviderError, TransientError
@@ -86,7 +87,7 @@ class Shutdown:
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
                 self._waits,
-                link.limits.submit,
+                functools.partial(link.limits.submit, what="stop"),
                 lambda works: self._call_stop(link.plugin, works),
                 self._stopped,
             )
@@ -129,7 +130,7 @@ class Shutdown:
                 self._runtime.loop,
                 link.plugin.poll_seconds[0],
                 self._waits,
-                link.limits.submit,
+                functools.partial(link.limits.submit, what="describe"),
                 lambda works: describe(link.plugin, [_id(work) for work in works]),
                 self._looked,
             )

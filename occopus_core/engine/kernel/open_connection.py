@@ -42,10 +42,15 @@ class OpenConnection(Generic[P]):
 
     def silence(self, label: str) -> str:
         """What is said where it does not answer; `label` is its name. A call that lasts too long is a breach."""
+        hanging = self.hanging()
+        return f"{label} does not answer" if hanging is None else str(hanging)
+
+    def hanging(self) -> PermanentError | None:
+        """The error of the oldest call under way; None if it has not lasted too long."""
         what, seconds = self.limits.longest()
         if seconds <= self._connection.call_timeout:
-            return f"{label} does not answer"
-        return str(self.breach(f"{what}() has not returned for {seconds:.0f} s"))
+            return None
+        return self.breach(f"{what}() has not returned for {seconds:.0f} s")
 
     def breach(self, how: str) -> PermanentError:
         """The error for a plugin that breaks its contract in this way."""

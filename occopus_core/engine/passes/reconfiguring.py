@@ -108,7 +108,7 @@ def _ask(
             link.asked_at.clear()
         done(outcome)
 
-    link.limits.submit(lambda: link.statuses(nodes), returned)
+    link.limits.submit(lambda: link.statuses(nodes), returned, "status")
 
 
 def _take(work: Work, status: ConfigStatus, notes: Notes) -> None:

@@ -68,7 +68,7 @@ def test_one_that_keeps_silent_does_not_hold_up_the_others(loop):
     seen, lasted = observe(loop, silent, work("well", loop.submit))
     assert seen["well"].get().state is InstanceState.READY
     assert isinstance(seen["silent"].error, TransientError)
-    assert str(seen["silent"].error) == "cloud silent has not answered for 30 s"
+    assert str(seen["silent"].error) == "describe() of cloud silent has not returned for 30 s"
     assert lasted == PATIENCE
     over = []
     loop.after(10 * MINUTES, lambda: over.append(True))
