@@ -102,6 +102,7 @@ instances = Table(
     Column("outdated", Text, nullable=False, server_default="[]"),
     Column("rendered", String(64), nullable=False, server_default=""),
     Index(None, "infra_id"),
+    Index(None, "instance_id"),
 )
 
 places = Table(

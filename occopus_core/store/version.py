@@ -1,4 +1,4 @@
 """The version of the store's schema."""
 
-HEAD = "0019"
+HEAD = "0020"
 """The version that `tables` describes; equals the newest file in `migrations/versions`."""
