@@ -21,6 +21,7 @@ from occopus_core.engine.kernel.stand_in import sound_set_up_error
 from occopus_core.engine.planning.rehearsal_faults import named_path
 from occopus_core.engine.planning.trust import breaches
 from occopus_core.error_place import breach_text, place_of
+from occopus_core.plugin_thread import offline
 from occopus_core.redaction import Redactor
 from occopus_core.registry import PluginError, Registry
 from occopus_core.store.records import label
@@ -41,7 +42,8 @@ def refusals(registry: Registry, credentials: Credentials, implementation: Imple
     for a handler that cannot be set up: the cause may be this machine or missing credentials. Calls no provider. Raises
     nothing.
     """
-    first, *others = (_errors(registry, credentials, implementation, text) for text in _STAND_INS)
+    texts = _STAND_INS if _has_template([implementation.resource, implementation.contextualisation]) else _STAND_INS[:1]
+    first, *others = (_errors(registry, credentials, implementation, text) for text in texts)
     always = frozenset(map(str, first)).intersection(*(map(str, other) for other in others))
     sections = {"resource": implementation.resource, "contextualisation": implementation.contextualisation}
     certain = [error for error in first if str(error) in always and not error.here and _is_certain(error, sections)]
@@ -79,8 +81,8 @@ def _try(registry: Registry, credentials: Credentials, implementation: Implement
     resource = registry.typed("resource", source["type"], _stood_in(source, text), source, implementation.digest)
     context = Context()
     if section is not None:
-        context = registry.contextualised(section, _StandIns(text))
-        if registry.contextualised(section, _StandIns(text)) != context:
+        context = _contextualised(registry, section, text)
+        if _contextualised(registry, section, text) != context:
             where = place_of(registry.context(section["type"]).contextualise)
             how = f"contextualise() answered two contexts for a section{where}: each build would replace its instances"
             fault = breach_text(registry.named("context", section["type"]), how)
@@ -96,10 +98,20 @@ def _try(registry: Registry, credentials: Credentials, implementation: Implement
     who = functools.partial(registry.named, "resource", source["type"], label(source["type"], resource))
     redact = Redactor(credentials.secrets())
     try:
-        handler = plugin(Connection(source["type"], settings, auth))
+        handler = offline(lambda: plugin(Connection(source["type"], settings, auth)), plugin, who(), "its constructor")
     except ProviderError as error:
         raise sound_set_up_error(who(), error, redact) from None
-    guarded(handler, who, redact).check(CreateRequest(f"occopus-{_OWNER.node_id}", _OWNER, resource, context))
+    request = CreateRequest(f"occopus-{_OWNER.node_id}", _OWNER, resource, context)
+    offline(lambda: guarded(handler, who, redact).check(request), plugin, who(), "check()")
+
+
+def _contextualised(registry: Registry, section: Mapping[str, Any], text: str) -> Context:
+    plugin, who = registry.context(section["type"]), registry.named("context", section["type"])
+    try:
+        return offline(lambda: registry.contextualised(section, _StandIns(text)), plugin, who, "contextualise()")
+    except PermanentError as error:
+        error.at = error.at or "contextualisation"
+        raise
 
 
 class _StandIns:

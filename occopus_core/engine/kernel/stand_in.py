@@ -19,9 +19,6 @@ from occopus_core.sound_errors import sound
 
 P = TypeVar("P")
 
-CONSTRUCTOR_SECONDS = 30.0
-"""Seconds for which a call waits for a constructor."""
-
 SOON_SECONDS = 1.0
 """Seconds for which the thread of the loop waits for a constructor, which must not do I/O."""
 
@@ -104,8 +101,9 @@ class _StandIn:
         self._begin()
 
     def _begin(self) -> None:
-        self.making = PluginThread("occopus-constructor", self._make)
-        self.making.start()
+        making = PluginThread("occopus-constructor", self._make)
+        making.start()  # other threads may wait for it as soon as they can see it
+        self.making = making
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._plugin, name)
@@ -121,10 +119,4 @@ class _StandIn:
         """The plugin object. Raises `ProviderError`."""
         if self.making.has_failed:
             self._begin()
-        making = self.making
-        making.join(CONSTRUCTOR_SECONDS)
-        if making.is_alive():
-            where = making.place(self._plugin.__module__.partition(".")[0])
-            how = f"its constructor has not returned for {CONSTRUCTOR_SECONDS:g} s{where}"
-            raise PermanentError(breach_text(self.who(), how))
-        return making.result()
+        return self.making.offline_result(self._plugin, self.who(), "its constructor")

@@ -1,6 +1,7 @@
 """Plugins that break their contract when node definitions are imported."""
 
 import itertools
+import threading
 
 import pytest
 
@@ -10,6 +11,7 @@ from occopus_core.descriptions.node_definitions import load_node_definitions
 from occopus_core.descriptions.problems import DescriptionError
 from occopus_core.engine.planning.trust import refuse_powers
 from occopus_core.manager.checked_definitions import checked_definitions
+from occopus_core.plugin_thread import PluginThread
 from occopus_core.registry import Registry
 from occopus_core.testing.memory import MemoryHandler
 
@@ -87,7 +89,8 @@ def imported(tmp_path, kind, name, method, text="plain", endpoint="here"):
     """Import definitions with a plugin of which one method is replaced."""
     (tmp_path / "nodes.yaml").write_text(NODES.replace("TEXT", text).replace("endpoint: here", f"endpoint: {endpoint}"))
     value = staticmethod(method) if name in {"powers", "sources", "exclusive"} else method
-    broken = type("Broken", (Handler if kind == "resource" else Plain,), {name: value})
+    members = {name: value, "__module__": __name__}
+    broken = type("Broken", (Handler if kind == "resource" else Plain,), members)
     plugins = {("resource", "mine"): Handler, ("context", "mine"): Plain, (kind, "mine"): broken}
     registry = Registry(plugins)
     return checked_definitions(str(tmp_path / "nodes.yaml"), registry, Credentials(), pytest.fail, former=False)
@@ -194,3 +197,31 @@ def test_a_contextualisation_with_another_context_at_each_call_is_refused(tmp_pa
 def test_templates_of_another_section_do_not_matter_to_a_contextualisation(tmp_path):
     with pytest.raises(DescriptionError, match="it does not fit"):
         imported(tmp_path, "context", "contextualise", refuses, endpoint="'{{ variables.cloud }}'")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("resource", "__init__", f"{HANDLER} here' breaks its contract: its constructor has not returned for 30 s"),
+        ("resource", "check", f"{HANDLER} here' breaks its contract: check() has not returned for 30 s"),
+        ("context", "contextualise", f"{CONTEXT}' breaks its contract: contextualise() has not returned for 30 s"),
+    ],
+)
+def test_a_plugin_that_hangs_refuses_the_import_with_its_place(tmp_path, monkeypatch, kind, name, said):
+    reached, opened = threading.Event(), threading.Event()
+
+    def hangs(*_):
+        reached.set()
+        opened.wait()
+
+    def join(thread, _seconds):
+        while thread.is_alive() and not reached.is_set():
+            threading.Thread.join(thread, 0.001)
+
+    monkeypatch.setattr(PluginThread, "join", join)
+    try:
+        with pytest.raises(DescriptionError) as caught:
+            imported(tmp_path, kind, name, hangs)
+    finally:
+        opened.set()
+    assert f"{said} ({HERE}, line " in " ".join(str(caught.value).split())
