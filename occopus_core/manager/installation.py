@@ -33,7 +33,10 @@ Strategy = Literal["sequential", "parallel"]
 """Independent nodes one after another, or in parallel."""
 
 WORKERS = {"sequential": 4, "parallel": 64}
-"""Threads for blocking calls. Even the sequential strategy may observe several instances at once."""
+"""The most calls at once on one connection. Even the sequential strategy may observe several instances at once."""
+
+THREADS = max(WORKERS.values())
+"""Threads for blocking calls: more than those on one connection, which may never return."""
 
 MOST_WARNINGS = 1000
 """How many warnings are remembered, to print each of them once."""
@@ -105,7 +108,7 @@ class Installation:
 
     def executor(self) -> ThreadPoolExecutor:
         """A pool for calls that block."""
-        return ThreadPoolExecutor(WORKERS[self.strategy], thread_name_prefix="occopus")
+        return ThreadPoolExecutor(THREADS, thread_name_prefix="occopus")
 
     def _resources(self, executor: ThreadPoolExecutor) -> Resources:
         self.delivery.start()  # before the first event to deliver
