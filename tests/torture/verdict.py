@@ -49,7 +49,7 @@ def unsafe(world: World, *, forgetful: bool, hurt: Collection[str]) -> Iterator[
 def unrevised(world: World, known: dict[str, tuple[int, str]]) -> Iterator[str]:
     """Infrastructures whose rows have changed since the last look without another revision. `known` is brought up."""
     for row in world.rows("infrastructures"):
-        apart = {"revision", "epoch", "lease_holder", "lease_expires"}
+        apart = {"revision", "epoch", "lease_holder", "lease_expires", "seen_at"}
         own = {name: value for name, value in row.items() if name not in apart}
         tables = ("instances", "scale_requests", "configurations")
         rows = [one for table in tables for one in world.rows(table) if one["infra_id"] == row["id"]]
