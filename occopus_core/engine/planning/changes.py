@@ -24,6 +24,8 @@ _COMMAND = re.compile(r"(?:^|\.)(?:(?:commands|runcmd|bootcmd)\[\d+\]|command|ru
 """The end of the path of one command, which is a text or a list of words."""
 _TELLING = re.compile(rf"{SECRET_NAME.pattern}|key\b|(?:^|\s)(?:-p\S|(?:-\w*u|--user)[\s=]*\S*:)", re.IGNORECASE)
 """A part of a command that often precedes a secret."""
+_ASSIGNED = re.compile(rf"(?:{SECRET_NAME.pattern.removesuffix('$')})[\w.-]*[\"']?\s*(?:=|:\s)", re.IGNORECASE)
+"""The name of a secret within a text, and the sign before its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,11 @@ def _shown(path: str, text: str | None, hidden: Collection[str]) -> str | None:
     command = _command(path)
     if command in hidden or (path.partition(".")[0] in _FREE and not command and not path.endswith(".type")):
         return HIDDEN
-    if LOGIN.search(text) or any(SECRET_NAME.search(step) for step in re.split(r"[.\[\]]", path)):
+    if (
+        LOGIN.search(text)
+        or _ASSIGNED.search(text)
+        or any(SECRET_NAME.search(step) for step in re.split(r"[.\[\]]", path))
+    ):
         return HIDDEN
     if len(text) > (LONGEST_COMMAND if command else LONGEST) or not text.isprintable():
         return f"({len(text):,} characters)"

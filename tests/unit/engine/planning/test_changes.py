@@ -101,6 +101,24 @@ def test_what_may_be_secret_is_not_shown():
     assert [one.path for one in hidden] == list(dict.fromkeys(change.path for change in found))
 
 
+@pytest.mark.parametrize(
+    ("text", "is_shown"),
+    [
+        ("DB_PASSWORD=s3cret", False),
+        ("host=h password = s3cret", False),
+        ("http://h/?access_token=s3cret", False),
+        ('{"client_secret": "s3cret"}', False),
+        ("api_key: s3cret", False),
+        ("http://h/?page=2", True),
+        ("registry.example.org/token-service:2", True),
+        ("the password is kept elsewhere", True),
+    ],
+)
+def test_a_secret_within_a_value_is_never_shown(text, is_shown):
+    found = compared(node(variables={"x": "a"}), node(variables={"x": text}))
+    assert found == {"web": [Change("variables.x", "'a'", f"'{text}'" if is_shown else HIDDEN)]}
+
+
 def test_a_secret_that_changes_is_a_change_all_the_same():
     found = compared(node(variables={"password": "a"}), node(variables={"password": "b"}))
     assert found == {"web": [Change("variables.password", "(hidden)", "(hidden)")]}
