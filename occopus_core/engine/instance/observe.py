@@ -131,6 +131,8 @@ class _Question:
     """The time (monotonic) since which there is no answer, also to earlier questions."""
     done: Callable[[Described], None]
     tries: int = 0
+    begun_at: float | None = None
+    """When the call of the present try began (monotonic); None while it waits for that."""
     is_left: bool = False
     """True once an observation has gone on without the answer."""
     last: Described | None = None
@@ -179,7 +181,8 @@ class Observatory:
         """The present instances, without those that have no id.
 
         A silent provider delays the others by at most `PATIENCE` seconds, and then its instances have an error; where
-        all are silent, they are waited for until no call has begun or returned for `STILL_SECONDS`. With
+        all are silent, they are waited for until their calls have lasted for `STILL_SECONDS`, or cannot begin since no
+        call has begun or returned for as long. With
         `patience`, all are waited for up to so many seconds, those left from earlier observations not at all;
         instances whose provider may still answer in time are left out. Without it, every provider is asked again.
         """
@@ -202,7 +205,7 @@ class Observatory:
                 if patience is not None and self.loop.clock.monotonic() - question.silent_since < PATIENCE:
                     continue
                 label = by_link[link][0].implementation.label
-                is_still = _still_for(self.loop, link, question.asked_at) >= STILL_SECONDS
+                is_still = self._still_for(link, question) >= STILL_SECONDS
                 silence = (
                     link.silence(label) if is_still else f"describe() of {label} has not returned for {PATIENCE:g} s"
                 )
@@ -244,9 +247,7 @@ class Observatory:
             self.loop.after(seconds, lambda: late.append(True))
 
         def look() -> None:
-            still = [
-                _still_for(self.loop, link, one.asked_at) for link, one in questions.items() if not one.is_answered
-            ]
+            still = [self._still_for(link, one) for link, one in questions.items() if not one.is_answered]
             left = STILL_SECONDS - min(still, default=STILL_SECONDS)
             if left > 0:
                 self.loop.after(left, look)
@@ -293,9 +294,22 @@ class Observatory:
                 lambda call, done: link.limits.submit(call, done, "describe"),
                 lambda questions: describe(link.plugin, [id for each in questions for id in each.ids]),
                 lambda questions, outcome: self._answered(link, questions, outcome),
+                self._queue,
             )
         self._batches[link].add(question, 0.0)
         return question
+
+    def _queue(self, questions: Sequence[_Question]) -> Callable[[], None]:
+        def begun() -> None:
+            for question in questions:
+                if question.begun_at is None:
+                    question.begun_at = self.loop.clock.monotonic()
+
+        return begun
+
+    def _still_for(self, link: OpenConnection[ResourceHandler], question: _Question) -> float:
+        """For how many seconds nothing has happened that brings the answer nearer."""
+        return _still_for(self.loop, link, question.asked_at, question.begun_at)
 
     def _answered(
         self,
@@ -307,6 +321,7 @@ class Observatory:
             question.tries += 1
             question.last = outcome
             if isinstance(outcome.error, TransientError) and question.tries < TRIES and not question.is_left:
+                question.begun_at = None
                 self._batches[link].add(question, FIRST_DELAY * 2**question.tries)
             elif outcome.error is None or isinstance(outcome.error, ProviderError):
                 question.settle(outcome)
@@ -323,14 +338,20 @@ def ask_each(
 ) -> Steps[list[Outcome[T]]]:
     """Make the same call on every connection, concurrently; transient errors are retried.
 
-    `what` is the name of the plugin's method. A connection on which no call has begun or returned for `STILL_SECONDS`
-    has failed.
+    `what` is the name of the plugin's method. A connection has failed whose call has lasted for `STILL_SECONDS`, or
+    cannot begin since no call has begun or returned for as long.
     """
     answers: dict[OpenConnection[ResourceHandler], Outcome[T]] = {}
+    begun: dict[OpenConnection[ResourceHandler], float] = {}
+
+    def call(link: OpenConnection[ResourceHandler]) -> T:
+        begun[link] = loop.clock.monotonic()
+        return question(link)
 
     def ask(link: OpenConnection[ResourceHandler], tries: int) -> None:
         if link not in answers:
-            link.limits.submit(lambda: question(link), lambda outcome: answered(link, tries, outcome), what)
+            begun.pop(link, None)
+            link.limits.submit(lambda: call(link), lambda outcome: answered(link, tries, outcome), what)
 
     def answered(link: OpenConnection[ResourceHandler], tries: int, outcome: Outcome[T]) -> None:
         if isinstance(outcome.error, TransientError) and tries < TRIES:
@@ -339,7 +360,7 @@ def ask_each(
             answers.setdefault(link, outcome)
 
     def look(link: OpenConnection[ResourceHandler], asked_at: float) -> None:
-        left = STILL_SECONDS - _still_for(loop, link, asked_at)
+        left = STILL_SECONDS - _still_for(loop, link, asked_at, begun.get(link))
         if link in answers:
             return
         if left > 0:
@@ -354,9 +375,12 @@ def ask_each(
     return [answers[link] for link in links]
 
 
-def _still_for(loop: Loop, link: OpenConnection[ResourceHandler], asked_at: float) -> float:
-    """For how many seconds no call has begun or returned on a connection that was asked then (monotonic)."""
-    return loop.clock.monotonic() - max(asked_at, link.limits.moved())
+def _still_for(loop: Loop, link: OpenConnection[ResourceHandler], asked_at: float, begun_at: float | None) -> float:
+    """For how many seconds a call lasts; one that waits: for how many no call has begun or returned (monotonic times).
+
+    Calls that return on the connection are no sign that one comes back that is lost.
+    """
+    return loop.clock.monotonic() - (max(asked_at, link.limits.moved()) if begun_at is None else begun_at)
 
 
 def _ids(works: Sequence[Work]) -> list[InstanceId]:

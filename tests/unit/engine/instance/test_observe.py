@@ -10,7 +10,7 @@ import pytest
 
 from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Instance, InstanceState
-from occopus_core.engine.instance.observe import PATIENCE, Observatory, describe
+from occopus_core.engine.instance.observe import PATIENCE, STILL_SECONDS, Observatory, ask_each, describe
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.testing.time import InlineExecutor, VirtualClock
 
@@ -107,3 +107,32 @@ def test_an_instance_that_cannot_be_read_is_the_error_of_this_instance_alone(mon
     found = describe(SimpleNamespace(describe=lambda _ids: answered), ["i-bad", "i-well"])
     assert found["i-well"].get().state is InstanceState.READY
     assert "an Instance for 'i-bad' that cannot be read" in str(found["i-bad"].error)
+
+
+def lost(loop):
+    """A call that begins and does not return, on a connection on which others return all the time."""
+
+    def submit(call, _done):
+        call()
+
+    def give_up():
+        raise AssertionError(f"it is waited for after {10 * STILL_SECONDS:g} s")
+
+    loop.after(10 * STILL_SECONDS, give_up)
+    one = work("lost", submit)
+    one.link.limits.moved = loop.clock.monotonic
+    one.link.silence = lambda label: f"{label} is silent"
+    return one
+
+
+def test_a_call_that_is_lost_ends_although_others_return_on_its_connection(loop):
+    seen, lasted = observe(loop, lost(loop))
+    assert str(seen["lost"].error) == "cloud lost is silent"
+    assert lasted == STILL_SECONDS
+
+
+def test_a_search_that_is_lost_ends_although_others_return_on_its_connection(loop):
+    link, began = lost(loop).link, loop.clock.monotonic()
+    (answer,) = loop.run(ask_each(loop, lambda: None, [link], "list_owned", lambda _link: None))
+    assert str(answer.error) == "it is silent"
+    assert loop.clock.monotonic() - began == STILL_SECONDS
