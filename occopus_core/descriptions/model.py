@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -76,7 +76,7 @@ class OutputTemplate:
     """The place in the file, for messages."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Infrastructure:
     """An infrastructure description. The order of `nodes` is the order of the file."""
 
@@ -91,6 +91,19 @@ class Infrastructure:
     """In the order of the file."""
     expires_where: str = field(default="", compare=False)
     """The place of `expires` in the file, for messages."""
+
+    @functools.cached_property
+    def node_names(self) -> frozenset[str]:
+        """The names of the nodes."""
+        return frozenset(node.name for node in self.nodes)
+
+    @functools.cached_property
+    def dependencies_of(self) -> Mapping[str, Sequence[Dependency]]:
+        """By node name: the dependencies of the node, in the order of the file. Nodes without any are left out."""
+        found: dict[str, list[Dependency]] = {}
+        for one in self.dependencies:
+            found.setdefault(one.dependent, []).append(one)
+        return found
 
     @property
     def replaced_when_outdated(self) -> frozenset[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from occopus_core.engine.instance.neighbours import Neighbours
-from occopus_core.engine.instance.work import Work
+from occopus_core.engine.instance.work import Work, Works
 from occopus_core.engine.planning.preparation import Scope
 
 
@@ -57,4 +57,4 @@ def _place(work: Work) -> tuple[str, int]:
 
 def _neighbours(scope: Scope, works: Sequence[Work]) -> Neighbours:
     nodes = {node.name: node for node in scope.infrastructure.nodes}
-    return Neighbours(nodes, scope.infrastructure.dependencies, lambda: works)
+    return Neighbours(nodes, scope.infrastructure.dependencies_of, Works(works))

@@ -59,7 +59,7 @@ class Execution:
         runtime: Runtime,
         blueprints: Mapping[str, Blueprint],
         nodes: Mapping[str, NodeDescription],
-        dependencies: Sequence[Dependency],
+        dependencies: Mapping[str, Sequence[Dependency]],
         works: Iterable[Work],
         width: int | None,
     ) -> None:
@@ -73,7 +73,7 @@ class Execution:
         self._graph = Graph((), ())
         self.interrupted = ""
         scope, loop = runtime.scope, runtime.loop
-        self.neighbours = Neighbours(nodes, dependencies, self._works.all)
+        self.neighbours = Neighbours(nodes, dependencies, self._works)
         lifecycle = self._lifecycle = Lifecycle(loop, self._expired)
         self._configuring = Configuring(runtime, lifecycle, self.neighbours.peers)
         leaving = self._leaving = Leaving(runtime, lifecycle, self._configuring)

@@ -172,7 +172,7 @@ class Diagnosis:
         made = work.record.provisional
         if made not in self._ready_of:
             found: dict[str, list[Work]] = {}
-            for each in self._surroundings.of(work).works():
+            for each in self._surroundings.of(work).works.all():
                 if each.stage is Stage.READY and not each.dropping:
                     found.setdefault(each.node_name, []).append(each)
             self._ready_of[made] = found

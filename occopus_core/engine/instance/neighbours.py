@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from occopus_core.api.config import ConfigNode, Peer
 from occopus_core.api.resource import Address
 from occopus_core.descriptions.model import Dependency, Implementation, NodeDescription
 from occopus_core.engine.instance.manager_cleanup import registered_node
-from occopus_core.engine.instance.work import Work
+from occopus_core.engine.instance.work import Work, Works
 from occopus_core.engine.planning.mappings import Handed, Publisher, hand
 from occopus_core.engine.planning.preparation import Subject
 from occopus_core.template_functions import functions
@@ -18,11 +18,12 @@ from occopus_core.template_functions import functions
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The instances that stay, as templates of others see them. `works` returns all present instances."""
+    """The instances that stay, as templates of others see them. `works` has all present instances."""
 
     nodes: Mapping[str, NodeDescription]
-    dependencies: Sequence[Dependency]
-    works: Callable[[], Iterable[Work]]
+    dependencies: Mapping[str, Sequence[Dependency]]
+    """See `Infrastructure.dependencies_of`."""
+    works: Works
 
     def addresses(self, node_name: str) -> Sequence[Sequence[Address]]:
         """See `occopus_core.template_functions.Peers`."""
@@ -34,9 +35,10 @@ class Neighbours:
 
     def handed(self, node_name: str) -> Handed:
         """The attributes that a node receives from its dependees."""
-        dependees = {edge.dependee for edge in self.dependencies if edge.dependent == node_name and edge.mappings}
+        edges = self.dependencies.get(node_name, ())
+        dependees = {edge.dependee for edge in edges if edge.mappings}
         publishers = {name: list(map(_publisher, self._staying(name))) for name in dependees}
-        return hand(node_name, self.dependencies, publishers)
+        return hand(edges, publishers)
 
     def subject(self, work: Work, implementation: Implementation | None = None) -> Subject:
         """The instance with the values for its templates, for its own implementation or another one."""
@@ -47,7 +49,7 @@ class Neighbours:
 
     def peers(self) -> tuple[Peer, ...]:
         """All running instances."""
-        works = sorted(self.works(), key=lambda work: (work.node_name, work.record.position))
+        works = sorted(self.works.all(), key=lambda work: (work.node_name, work.record.position))
         return tuple(
             Peer(work.node_name, work.node_id, work.record.addresses)
             for work in works
@@ -55,7 +57,7 @@ class Neighbours:
         )
 
     def _staying(self, node_name: str) -> list[Work]:
-        works = [work for work in self.works() if work.node_name == node_name and not work.dropping]
+        works = [work for work in self.works.of(node_name) if not work.dropping]
         return sorted(works, key=lambda work: work.record.position)
 
 

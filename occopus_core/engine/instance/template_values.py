@@ -62,6 +62,7 @@ class TemplateValues:
         """The attributes that dependees have to publish before the instance is created. Asks their managers."""
         awaited = self.neighbours.handed(work.node_name).awaited
         if awaited:
-            dependees = set(self.dependees(work.node_name))
-            self.configuring.refresh(each for each in self.neighbours.works() if each.node_name in dependees)
+            self.configuring.refresh(
+                each for name in self.dependees(work.node_name) for each in self.neighbours.works.of(name)
+            )
         return awaited

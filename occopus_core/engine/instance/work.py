@@ -189,6 +189,12 @@ class Works:
         """The instances of a node."""
         return self._by_node.get(node_name, {})
 
+    def beside(self, changed: Mapping[str, Iterable[Work]]) -> Works:
+        """The same, with these instances of the changed nodes, by name."""
+        made = Works(())
+        made._by_node = {**self._by_node, **{name: dict.fromkeys(works) for name, works in changed.items()}}
+        return made
+
     def add(self, work: Work) -> None:
         """Add an instance. Idempotent."""
         self._by_node.setdefault(work.node_name, {})[work] = None

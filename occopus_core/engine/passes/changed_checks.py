@@ -32,11 +32,12 @@ def with_changed_checks(
     from now on.
     """
     plan = decide(situation)
+    kept = plan.staying
     staying = [
         work
         for work in works
         if work.stage is Stage.READY
-        and work.node_id in plan.staying
+        and work.node_id in kept
         and (work.implementation.health_check.checks or implementation(work).health_check.checks)
     ]
     if not staying:

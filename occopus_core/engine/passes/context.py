@@ -299,7 +299,7 @@ class PassContext:
         known = [description for description in (record.description, record.candidate) if description is not None]
         nodes = {node.name: node for description in known for node in description.nodes}
         nodes.update({name: blueprint.node for name, blueprint in blueprints.items()})
-        dependencies = runtime.scope.infrastructure.dependencies
+        dependencies = runtime.scope.infrastructure.dependencies_of
         self._execution = Execution(runtime, blueprints, nodes, dependencies, works, self.resources.width)
         self._heed()
         return self._execution

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from occopus_core.engine.instance.applicable import Applicable
 from occopus_core.engine.instance.neighbours import Neighbours
-from occopus_core.engine.instance.work import Work
+from occopus_core.engine.instance.work import Work, Works
 from occopus_core.engine.kernel.loop import Loop, Steps
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.exclusive import Asked, Claims, Taken, claims_of, named, unshared_by_all
@@ -72,7 +72,8 @@ def _with_taken(
         return plan
     taken = Taken()
     present = {work.node_id: work for work in works}
-    staying = [work for work in works if work.node_id in plan.staying]
+    kept = plan.staying
+    staying = [work for work in works if work.node_id in kept]
     for work in staying:
         if work.record.connection in connections:
             taken.add(work.node_name, held_by(work, "unshared") or frozenset())
@@ -105,7 +106,7 @@ class _Finder:
         self._scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
         described = scope.infrastructure
         nodes = {node.name: node for node in described.nodes}
-        self._neighbours = Neighbours(nodes, described.dependencies, lambda: works)
+        self._neighbours = Neighbours(nodes, described.dependencies_of, Works(works))
 
     def held(self, work: Work, asked: Asked) -> Claims | None:
         """What an instance holds; None if that cannot be known."""

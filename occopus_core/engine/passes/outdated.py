@@ -11,7 +11,7 @@ from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.instance.neighbours import Neighbours
 from occopus_core.engine.instance.runtime import Runtime
-from occopus_core.engine.instance.work import Work
+from occopus_core.engine.instance.work import Work, Works
 from occopus_core.engine.kernel.loop import Loop, Steps
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.dependencies import dependencies
@@ -128,32 +128,33 @@ def find_outdated(
     concerned = {kinds[work.node_id]: dataclasses.replace(work) for work in staying if work.node_id in kinds}
     if not concerned:
         return {}
-    present = [dataclasses.replace(work, dropping=False) for work in staying]
+    present = Works(dataclasses.replace(work, dropping=False) for work in staying)
     scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
     after = foreseen_neighbours(scope, works, plan)
-    now = dataclasses.replace(after, works=lambda: present)
-    former, foreseen = _without_replacements(present), list(map(_with_addresses, after.works()))
-    then = dataclasses.replace(after, works=lambda: foreseen)
+    now = dataclasses.replace(after, works=present)
+    former, foreseen = _without_replacements(present), Works(map(_with_addresses, after.works.all()))
+    then = dataclasses.replace(after, works=foreseen)
+    places = {name: place for place, name in enumerate(after.nodes)}
 
     def lack_of(kind: _Kind, work: Work) -> Lack:
         made_from = work.record.rendered or None
         if made_from == requests.beside(scope, then, work, implementation(work)):
             return Lack()  # it was made with the addresses that stay
         outdating = functools.partial(_outdating, requests, scope, after, work, implementation(work))
-        names = tuple(outdating(former, foreseen, changing))
+        dependees = sorted(places.keys() & graph.dependees(work.node_name), key=places.__getitem__)
+        names = tuple(outdating(former, foreseen, [name for name in dependees if name in changing]))
         if names:
             return Lack(names, changing=True)
         if made_from == requests.beside(scope, now, work, implementation(work)):
             return Lack()  # the later ones have the addresses of the former ones
-        earlier = [one for one in present if one.node_id not in kind[2]]
-        placeholders = [with_placeholder_addresses(one) for one in present if one.node_id in kind[2]]
+        earlier, later = _parted(present, dependees, kind[2])
         # Where all instances of a node were made later, others were there before.
-        others = {one.node_name for one in earlier}
-        before = [*earlier, *(one for one in placeholders if one.node_name not in others)]
-        names = tuple(outdating(before, present, {one.node_name for one in placeholders}))
-        if names and len(before) < len(present):
+        before = present.beside({name: earlier[name] or ones for name, ones in later.items()})
+        names = tuple(outdating(before, present, [*later]))
+        if names and any(earlier.values()):
             # With fewer instances a request may differ although it uses no address.
-            names = tuple(outdating([*earlier, *placeholders], present, names))
+            as_many = present.beside({name: [*earlier[name], *ones] for name, ones in later.items()})
+            names = tuple(outdating(as_many, present, names))
         return Lack(names)
 
     try:
@@ -185,10 +186,25 @@ def _kinds(
                 yield work.node_id, (work.node_name, implementation(work).digest, later, work.record.rendered)
 
 
-def _without_replacements(works: Sequence[Work]) -> list[Work]:
+def _parted(
+    works: Works, names: Collection[str], later: Collection[str]
+) -> tuple[dict[str, list[Work]], dict[str, list[Work]]]:
+    """For each node of `names` with instances in `later` (ids): the others, and these with placeholder addresses."""
+    others: dict[str, list[Work]] = {}
+    placeholders: dict[str, list[Work]] = {}
+    for name in names:
+        ones = works.of(name)
+        found = [with_placeholder_addresses(one) for one in ones if one.node_id in later]
+        if found:
+            placeholders[name] = found
+            others[name] = [one for one in ones if one.node_id not in later]
+    return others, placeholders
+
+
+def _without_replacements(works: Works) -> Works:
     """Without provisional instances where others exist: an interrupted build has made those as replacements."""
-    established = {one.node_name for one in works if not one.record.provisional}
-    return [one for one in works if not (one.record.provisional and one.node_name in established)]
+    established = {one.node_name for one in works.all() if not one.record.provisional}
+    return Works(one for one in works.all() if not (one.record.provisional and one.node_name in established))
 
 
 def _with_addresses(work: Work) -> Work:
@@ -217,20 +233,16 @@ def _outdating(
     neighbours: Neighbours,
     work: Work,
     implementation: Implementation,
-    before: Sequence[Work],
-    after: Sequence[Work],
-    names: Collection[str],
+    before: Works,
+    after: Works,
+    names: Sequence[str],
 ) -> Iterator[str]:
     """Of `names`, the nodes whose addresses afterwards would make the instance another one, as they are described."""
-    former = dataclasses.replace(neighbours, works=lambda: before)
+    former = dataclasses.replace(neighbours, works=before)
     handed = former.handed(work.node_name).values
     made = requests.beside(scope, former, work, implementation)
-    for name in neighbours.nodes:
-        if name not in names or name == work.node_name:
-            continue
-        others = [one for one in before if one.node_name != name]
-        mixed = [*others, *(one for one in after if one.node_name == name)]
-        then = dataclasses.replace(neighbours, works=lambda mixed=mixed: mixed)  # type: ignore[misc]
+    for name in names:
+        then = dataclasses.replace(neighbours, works=before.beside({name: after.of(name)}))
         addresses = handed_addresses(then, work.node_name)
         if requests.beside(scope, then, work, implementation, {**handed, **addresses}) not in ("", made):
             yield name
@@ -238,6 +250,6 @@ def _outdating(
 
 def handed_addresses(neighbours: Neighbours, node_name: str) -> dict[str, Any]:
     """Of the attributes that the node receives, those that are addresses."""
-    edges = (edge for edge in neighbours.dependencies if edge.dependent == node_name)
+    edges = neighbours.dependencies.get(node_name, ())
     targets = {mapping.target for edge in edges for mapping in edge.mappings if mapping.source == ADDRESS}
     return {name: value for name, value in neighbours.handed(node_name).values.items() if name in targets}

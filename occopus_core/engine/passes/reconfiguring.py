@@ -16,7 +16,7 @@ from occopus_core.descriptions.model import Implementation
 from occopus_core.engine.instance.failure_detection import Notes
 from occopus_core.engine.instance.left_questions import are_lost
 from occopus_core.engine.instance.neighbours import Neighbours, recorded_node
-from occopus_core.engine.instance.work import Work
+from occopus_core.engine.instance.work import Work, Works
 from occopus_core.engine.kernel.call_limits import RENDERED_AT_ONCE, CallQueue
 from occopus_core.engine.kernel.config_managers import ManagerConnection, Statuses
 from occopus_core.engine.kernel.error_text import reason
@@ -247,8 +247,7 @@ def foreseen_neighbours(scope: Scope, works: Sequence[Work], plan: Plan) -> Neig
         for number, step in enumerate(plan.of(Verb.CREATE, Verb.REPLACE), 1)
     ]
     nodes = {node.name: node for node in scope.infrastructure.nodes}
-    everyone = [*staying, *coming]
-    return Neighbours(nodes, scope.infrastructure.dependencies, lambda: everyone)
+    return Neighbours(nodes, scope.infrastructure.dependencies_of, Works([*staying, *coming]))
 
 
 def with_placeholder_addresses(work: Work, address: str = _NEW) -> Work:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation
-from occopus_core.engine.instance.work import Work
+from occopus_core.engine.instance.work import Work, Works
 from occopus_core.engine.kernel.loop import Loop, Steps
 from occopus_core.engine.passes.outdated import handed_addresses
 from occopus_core.engine.passes.reconfiguring import foreseen_neighbours, with_placeholder_addresses
@@ -72,10 +72,10 @@ class _Finder:
         self._kept = {step.node_id for step in plan.of(Verb.KEEP)}
         self._changing = {step.node_name for step in plan.of(Verb.CREATE, Verb.REPLACE, Verb.DESTROY)}
         self._foreseen = foreseen_neighbours(scope, works, plan)
-        self._present = dataclasses.replace(self._foreseen, works=lambda: works)
+        self._present = dataclasses.replace(self._foreseen, works=Works(works))
         known = {work.node_id: work for work in works if work.record.addresses}
-        self._known = [one for one in self._foreseen.works() if one.node_id in known]
-        coming = [one for one in self._foreseen.works() if one.node_id not in known]
+        self._known = [one for one in self._foreseen.works.all() if one.node_id in known]
+        coming = [one for one in self._foreseen.works.all() if one.node_id not in known]
         self._coming = [with_placeholder_addresses(one) for one in coming]
 
     def changing(self, work: Work, graph: Graph) -> list[str]:
@@ -108,7 +108,7 @@ class _Finder:
     def _has_addresses(self, work: Work) -> bool:
         """True if its request depends on the addresses of others."""
         one, other = (
-            [with_placeholder_addresses(each, address) for each in self._foreseen.works()]
+            [with_placeholder_addresses(each, address) for each in self._foreseen.works.all()]
             for address in ("one", "other")
         )
         rendered = {self._rendered(work, one), self._rendered(work, other)}
@@ -123,7 +123,7 @@ class _Finder:
             yield [*others, *(one for one in (*self._known, *self._coming) if one.node_name not in names)]
 
     def _rendered(self, work: Work, others: Sequence[Work]) -> str:
-        beside = dataclasses.replace(self._foreseen, works=lambda: others)
+        beside = dataclasses.replace(self._foreseen, works=Works(others))
         published = self._present.handed(work.node_name).values
         handed = {**published, **handed_addresses(beside, work.node_name)}
         return self._requests.beside(self._scope, beside, work, self._implementation(work), handed)

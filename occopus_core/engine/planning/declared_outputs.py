@@ -92,7 +92,7 @@ class _Rendering:
             "variables": infrastructure.variables,
         }
         self._functions = {**functions(peers), "cmd": _refuse_command}
-        self._manners = Templates1x([node.name for node in infrastructure.nodes])
+        self._manners = Templates1x(infrastructure.node_names)
         self._allowance = Allowance(PLAIN_BUDGET)
         self._variables = infrastructure.variables
 

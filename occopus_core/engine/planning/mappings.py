@@ -51,15 +51,15 @@ def lookup(attributes: Mapping[str, Any], name: str) -> Any:
     return lookup(inner, rest) if dot and isinstance(inner, Mapping) else _ABSENT
 
 
-def hand(node_name: str, dependencies: Sequence[Dependency], publishers: Mapping[str, Sequence[Publisher]]) -> Handed:
-    """Collect the attributes for a node, from the first instance of each dependee that publishes them.
+def hand(dependencies: Sequence[Dependency], publishers: Mapping[str, Sequence[Publisher]]) -> Handed:
+    """Collect the attributes for a node with these dependencies, from the first instance of each that publishes them.
 
     `publishers` has the instances of each node, in order.
     """
     values: dict[str, Any] = {}
     awaited: list[str] = []
     for edge in dependencies:
-        for mapping in edge.mappings if edge.dependent == node_name else ():
+        for mapping in edge.mappings:
             found = (each.attribute(mapping.source) for each in publishers.get(edge.dependee, ()))
             value = next((each for each in found if each is not _ABSENT), _ABSENT)
             if value is not _ABSENT:
@@ -82,10 +82,9 @@ PLACEHOLDER = Placeholder("0")
 """The text is "0" so that it also passes as a number."""
 
 
-def rehearsed(node_name: str, dependencies: Sequence[Dependency]) -> dict[str, Any]:
-    """Placeholders for every attribute that the node will receive."""
-    edges = (edge for edge in dependencies if edge.dependent == node_name)
-    return {mapping.target: PLACEHOLDER for edge in edges for mapping in edge.mappings}
+def rehearsed(dependencies: Sequence[Dependency]) -> dict[str, Any]:
+    """Placeholders for every attribute that a node with these dependencies will receive."""
+    return {mapping.target: PLACEHOLDER for edge in dependencies for mapping in edge.mappings}
 
 
 def faults(dependencies: Sequence[Dependency], blueprints: Mapping[str, Blueprint]) -> Iterator[tuple[str, str]]:

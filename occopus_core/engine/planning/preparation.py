@@ -226,7 +226,7 @@ class Scope:
             "variables": node.variables,
         }
         place = f"node '{node.name}', node definition '{node.type}', implementation '{subject.implementation.label}'"
-        manners = Templates1x([one.name for one in self.infrastructure.nodes], self.former, self.warn)
+        manners = Templates1x(self.infrastructure.node_names, self.former, self.warn)
         return Renderer(names, subject.functions, place, subject.host_key, manners, self.allowance, faults=self.faults)
 
     def _node(self, subject: Subject, section: Mapping[str, Any]) -> ConfigNode:

@@ -124,7 +124,7 @@ def references_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
             peers = PlaceholderPeers(blueprints)
-            handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
+            handed = mappings.rehearsed(scope.infrastructure.dependencies_of.get(blueprint.node.name, ()))
             subject = _subject(blueprint, implementation, peers, handed)
             # A definition that cannot be rendered any more still has to be deleted.
             with contextlib.suppress(Exception):
@@ -140,7 +140,7 @@ def requests_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[t
     """For each request that can be rendered: node, digest of the implementation, request. Raises nothing."""
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
-            handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
+            handed = mappings.rehearsed(scope.infrastructure.dependencies_of.get(blueprint.node.name, ()))
             subject = _subject(blueprint, implementation, PlaceholderPeers(blueprints), handed)
             with contextlib.suppress(Exception):  # a rehearsal reports it
                 yield blueprint.node.name, implementation.digest, scope.prepare(subject).request
@@ -163,7 +163,7 @@ def clashes(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[str]:
 
 def _ways(scope: Scope, blueprints: Mapping[str, Blueprint], name: str) -> Iterator[Claims]:
     """By implementation: what every instance of the node needs and only one instance can have."""
-    handed = mappings.rehearsed(name, scope.infrastructure.dependencies)
+    handed = mappings.rehearsed(scope.infrastructure.dependencies_of.get(name, ()))
     for implementation in blueprints[name].implementations:
         subject = _subject(blueprints[name], implementation, PlaceholderPeers(blueprints), handed)
         claims: Claims = frozenset()
@@ -191,7 +191,7 @@ def _rehearse(
 
     Raises `CutOffError`.
     """
-    handed = mappings.rehearsed(blueprint.node.name, scope.infrastructure.dependencies)
+    handed = mappings.rehearsed(scope.infrastructure.dependencies_of.get(blueprint.node.name, ()))
     subject = _subject(blueprint, implementation, peers, handed)
     rendered = _rendered(dataclasses.replace(scope, faults=[]), subject, found)
     for name in named_nodes(implementation):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from occopus_core.engine.instance.work import Work
 from occopus_core.engine.passes import rendered_requests
 from occopus_core.engine.planning.plan import Verb
 
@@ -45,3 +46,29 @@ def test_a_plan_that_changes_nothing_renders_no_request_for_it(world, monkeypatc
     counts = _rendered(monkeypatch)
     assert world.convergence().plan(described).empty
     assert counts == {}
+
+
+def _looks_at_instances(world, monkeypatch, count):
+    """How often a plan that changes all dependees of `count` nodes asks an instance for the name of its node."""
+    names = [f"web{number}" for number in range(count)]
+    described = infrastructure(
+        *(node(name, "db") for name in ("one", "two")),
+        *(node(name, "web") for name in names),
+        edges=[(name, "one") for name in names],
+        name=f"of-{count}",
+    )
+    _define(world, "a")
+    world.convergence(described.name).build(described)
+    _define(world, "b")
+    looks = []
+    of_record = Work.node_name.fget
+    monkeypatch.setattr(Work, "node_name", property(lambda work: looks.append(work) or of_record(work)))
+    plan = world.convergence(described.name).plan(described)
+    monkeypatch.undo()
+    assert [step.node_name for step in plan.of(Verb.KEEP) if "addresses of one" in step.reason] == names
+    return len(looks)
+
+
+def test_the_steps_of_a_plan_grow_with_the_number_of_nodes_and_not_with_its_square(world, monkeypatch):
+    few, many = (_looks_at_instances(world, monkeypatch, count) for count in (10, 40))
+    assert many < 5 * few
