@@ -165,10 +165,13 @@ def test_what_alertmanager_sends(client):
     assert "has no node 'nobody'" in unknown
 
 
-def test_metrics(client, until):
+def test_metrics(client, describe, until):
+    made = client.post("/infrastructures/", describe("web")).json["infraid"]
+    until(lambda: 'occopus_events_total{kind="node ready"}' in client.get("/metrics").text)
     client.post(f"{PATH}/attach")
     until(lambda: 'occopus_pass_seconds_count{outcome="ok"}' in client.get("/metrics").text)
     text = client.get("/metrics").text
+    client.call("DELETE", f"/infrastructures/{made}")
     for line in ('occopus_call_seconds_bucket{le="0.1",outcome="ok"}', 'occopus_call_seconds_sum{outcome="ok"}',
                  'occopus_instances{stage="ready"}', 'occopus_events_total{kind="node creating"}'):  # fmt: skip
         assert line in text
