@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 
 from occopus_core.cli.confirmation import can_ask, confirm
@@ -95,8 +96,17 @@ def _run(options: argparse.Namespace) -> int:
             request = manager.scale_to(infra_id, node, amount)
         else:
             request = manager.scale_by(infra_id, node, amount, instance)
-    say(f"recorded as request {request.id}: {answer.text}; occopus-maintain -i {infra_id} applies it")
+        actor, when = _carried_out_by(manager, infra_id)
+    say(f"recorded as request {request.id}: {answer.text}; {actor} applies it{when}")
     return ExitCode.OK
+
+
+def _carried_out_by(manager: InfrastructureManager, infra_id: str) -> tuple[str, str]:
+    """What carries out a request, and when, if that is known: the process that maintains it, or a command."""
+    maintainer = manager.store.maintainers.of(infra_id)
+    if maintainer is not None and maintainer.is_alive(time.time()):
+        return f"{maintainer.name}, which maintains it,", " at once"
+    return f"occopus-maintain -i {infra_id}", ""
 
 
 def _left_dependents(described: Infrastructure, node: str) -> list[str]:
@@ -118,5 +128,6 @@ def _replace(manager: InfrastructureManager, infra_id: str, node: str, *, ask: b
         confirm(f"Replace {counted(count, 'instance')} of node '{node}' of the infrastructure {infra_id}?")
     request = manager.replace(infra_id, node)
     what = f"all instances of node '{node}' are replaced"
-    say(f"recorded as request {request.id}: {what}; occopus-maintain -i {infra_id} begins that")
+    actor, when = _carried_out_by(manager, infra_id)
+    say(f"recorded as request {request.id}: {what}; {actor} begins that{when}")
     return ExitCode.OK

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import itertools
+import time
 
 import pytest
 
@@ -53,6 +54,26 @@ def test_a_replacement_is_recorded(store, capsys):
     assert (request.kind, request.node_name) == (ScaleKind.REPLACE, "web")
     said = "all instances of node 'web' are replaced; occopus-maintain -i infra-1 begins that"
     assert capsys.readouterr().err == f"recorded as request {request.id}: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["-c", "2"], "1 -> 3; {} applies it{}"),
+        (["--replace"], "all instances of node 'web' are replaced; {} begins that{}"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("seen_ago", "by"),
+    [
+        (0, ("manager 7 on host, which maintains it,", " at once")),
+        (3600, ("occopus-maintain -i infra-1", "")),  # it was killed
+    ],
+)
+def test_the_process_that_maintains_it_applies_a_request_at_once(store, argv, said, seen_ago, by, capsys):
+    store.maintainers.beat("7", "manager 7 on host", time.time() - seen_ago, ["infra-1"])
+    assert scale.main(["-i", "infra-1", "-n", "web", *argv]) == 0
+    assert capsys.readouterr().err == f"recorded as request 1: {said.format(*by)}\n"
 
 
 def test_a_replacement_names_the_dependents_that_it_leaves(store, capsys):
