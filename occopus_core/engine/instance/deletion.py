@@ -32,6 +32,9 @@ PATIENCE = 60.0
 
 OVERDUE = f"the provider still reports it {LONGEST_DELETION:g} s after its deletion was asked for"
 
+GOES_ON = "the next pass goes on with its deletion"
+"""Added to what is known of a deletion that a pass leaves to the next one."""
+
 UNRETURNED = "a call that may still create it has not returned"
 
 
@@ -94,6 +97,7 @@ class Deletion:
         try:
             self._connect(work)
         except (PluginError, DescriptionError) as error:
+            self._left.add(work)
             self._progress.unconfirmed_deletion(work, error)
             return
         if not work.drop_reported:

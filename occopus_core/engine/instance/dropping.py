@@ -70,7 +70,12 @@ class Dropping:
 
     def goes_on_alone(self) -> bool:
         """True if any later pass continues the deletions. One whose calls fail ends in this pass and is reported."""
-        return all(_goes_by_itself(work) for work in self._works.all() if work.dropping)
+        return all(map(_goes_by_itself, self.under_way))
+
+    @property
+    def under_way(self) -> list[Work]:
+        """The instances whose deletion goes on: it is neither confirmed nor left unconfirmed."""
+        return [work for work in self._works.all() if work.dropping and not self._deletion.has_left(work)]
 
     # What is to go
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from occopus_core.descriptions.graph import Graph
 from occopus_core.engine.instance.applicable import Applicable
-from occopus_core.engine.instance.deletion import OVERDUE
+from occopus_core.engine.instance.deletion import GOES_ON, OVERDUE
 from occopus_core.engine.instance.execution import DELETION_SECONDS, Orders
 from occopus_core.engine.instance.failure_detection import notes_of
 from occopus_core.engine.instance.lifecycle import LONGEST_DELETION
@@ -139,8 +139,12 @@ class _Pass:
             execution.mend(Orders(Graph((), ()), drops=unfinished))
             yield from execution.run(lambda: execution.mended(DELETION_SECONDS))
         execution.halt()
-        for work in self._tell_overdue():
+        overdue = self._tell_overdue()
+        for work in overdue:
             self._unanswer(work, OVERDUE)
+        for work in execution.dropping.under_way:
+            if work not in overdue:
+                self._unanswer(work, f"{work.waiting_for}; {GOES_ON}" if work.waiting_for else GOES_ON)
         self._undone += [*execution.problems, *execution.unconfigured]
         if self._site.interval is None:
             now = self._runtime.clock.now()

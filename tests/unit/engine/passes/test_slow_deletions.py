@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from occopus_core.engine.instance.deletion import LONGEST_DELETION, OVERDUE
+from occopus_core.engine.instance.deletion import GOES_ON, LONGEST_DELETION, OVERDUE
 from occopus_core.engine.instance.execution import DELETION_SECONDS
 from occopus_core.engine.passes.context import PassContext
 from occopus_core.engine.passes.errors import Passed
@@ -33,14 +33,32 @@ def going(world):
 
 def test_a_pass_leaves_a_slow_deletion_to_the_next(going):
     began = going.clock.now()
-    going.convergence().maintain()
+    passed = going.convergence().maintain()
     assert DELETION_SECONDS <= going.clock.now() - began <= DELETION_SECONDS + 6
+    what = "node 'web' (memory memory): the provider is deleting it"
+    assert passed == Passed(unconfirmed=(f"{what}; {GOES_ON}",))
     (row,) = [row for row in going.store.instances("infra") if row.stage is Stage.DROPPING]
     assert row.node_name == "web"
     assert going.store.holding("infra") is None
     going.clock.time += SLOW
-    going.convergence().maintain()
+    assert going.convergence().maintain() == Passed()
     going.assert_runs({"db": 1, "web": 1})
+
+
+def test_a_pass_that_has_given_up_one_deletion_leaves_a_slow_one_to_the_next(world):
+    world.define("refused")
+    world.define("slow", delete_seconds=SLOW)
+    world.build(infrastructure(node("refused", min=1, max=2), node("slow", min=1, max=2)))
+    for count in (2, 1):
+        for name in ("refused", "slow"):
+            world.store.request_scaling("infra", name, ScaleKind.SET, count, "", world.clock.now())
+        if count == 1:
+            world.cloud.set_faults([{"kind": "permanent", "operation": "delete", "node_name": "refused"}])
+        began = world.clock.now()
+        passed = world.convergence().maintain()
+    assert world.clock.now() - began <= DELETION_SECONDS + 6
+    places = [line.partition(":")[0] for line in passed.unconfirmed]
+    assert places == ["node 'slow' (memory memory)", "node 'refused' (memory memory)"]
 
 
 def test_what_fails_meanwhile_is_replaced_soon(going):
