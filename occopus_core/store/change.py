@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -43,6 +43,14 @@ LEASE_SECONDS = 15.0
 SKEW_SECONDS = 5.0
 """The largest difference between the clocks of hosts that share a store."""
 
+PlaceKey: TypeAlias = tuple[str, str]
+"""The digest of an implementation, and its connection settings as canonical JSON."""
+
+
+def place_of(record: InstanceRecord) -> PlaceKey:
+    """The place where an instance is, or is to be."""
+    return record.implementation, record.connection
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -52,6 +60,8 @@ class Change:
     _lease: Lease
     _then: list[Callable[[], None]]
     wanted: bool
+    new_places: set[PlaceKey] = field(default_factory=set)
+    """The places that it records and that the infrastructure has not used before."""
 
     def then(self, action: Callable[[], None]) -> None:
         """Run this after the commit, when the transaction blocks no other writer any more."""
@@ -186,10 +196,21 @@ class Change:
 
     def _remember_places(self, records: Sequence[InstanceRecord]) -> None:
         """Record the connections of these instances for as long as the store exists."""
-        creating = [record for record in records if record.stage is Stage.CREATING]
-        add_places(
-            self._connection, self._lease.infra_id, [(each.implementation, each.connection) for each in creating]
+        creating = [place_of(record) for record in records if record.stage is Stage.CREATING]
+        self.new_places.update(add_places(self._connection, self._lease.infra_id, creating))
+
+    def forget_places(self, places: Collection[PlaceKey]) -> None:
+        """Remove places of the infrastructure where it has made nothing, unless it has instances there."""
+        table, instances = tables.places, tables.instances
+        used = sa.exists().where(
+            instances.c.infra_id == table.c.infra_id,
+            instances.c.implementation == table.c.implementation,
+            instances.c.connection == table.c.connection,
         )
+        for digest, settings in sorted(places):
+            here = (table.c.implementation == digest, table.c.connection == settings)
+            mine = table.c.infra_id == self._lease.infra_id
+            self._connection.execute(table.delete().where(mine, *here, ~used))
 
     def remove_instances(self, node_ids: Collection[str]) -> None:
         """Remove the rows of instances that are gone. Idempotent."""

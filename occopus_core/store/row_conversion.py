@@ -103,17 +103,18 @@ def forget_unused_implementations(connection: sa.Connection) -> None:
     connection.execute(tables.implementations.delete().where(*unused))
 
 
-def add_places(connection: sa.Connection, infra_id: str, places: Iterable[tuple[str, str]]) -> None:
-    """Record places where instances may be, each as implementation and connection. Idempotent."""
+def add_places(connection: sa.Connection, infra_id: str, places: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Record places where instances may be, each as implementation and connection. Idempotent; returns the new ones."""
     new = set(places)
     if not new:
-        return
+        return new
     table = tables.places
     query = sa.select(table.c.implementation, table.c.connection).where(table.c.infra_id == infra_id)
     new.difference_update((digest, settings) for digest, settings in connection.execute(query))
     if new:
         rows = [{"infra_id": infra_id, "implementation": digest, "connection": settings} for digest, settings in new]
         connection.execute(table.insert(), rows)
+    return new
 
 
 def leave_places(connection: sa.Connection, infra_id: str) -> None:

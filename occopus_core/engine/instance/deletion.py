@@ -92,7 +92,7 @@ class Deletion:
     def begin(self, work: Work) -> None:
         """Delete an instance for which no call is under way."""
         if work.stage is Stage.RESERVED:  # `create` was never called
-            self._runtime.journal.remove(work.node_id, lambda: self._progress.gone(work))
+            self._remove_row(work, lambda: self._progress.gone(work))
             return
         try:
             self._connect(work)
@@ -305,11 +305,14 @@ class Deletion:
                 self._runtime.journal.forgotten(record)
             self._progress.gone(work)
 
-        self._runtime.journal.remove(work.node_id, lambda: self._cleanup.node(record, forgotten))
+        self._remove_row(work, lambda: self._cleanup.node(record, forgotten))
 
     def _remove(self, work: Work) -> None:
         self._runtime.emit(EventKind.NODE_DROPPED, work)
-        self._runtime.journal.remove(work.node_id, lambda: self._progress.gone(work))
+        self._remove_row(work, lambda: self._progress.gone(work))
+
+    def _remove_row(self, work: Work, then: Callable[[], None]) -> None:
+        self._runtime.journal.remove(work.record, then, was_made=work.may_exist)
 
 
 def _progress_of(instance: Instance) -> str:

@@ -10,7 +10,7 @@ from occopus_core.engine.kernel.answers import redacted
 from occopus_core.engine.kernel.lease import HeldLease, moment
 from occopus_core.engine.kernel.loop import Loop
 from occopus_core.events import PASSING, Event
-from occopus_core.store.change import Change
+from occopus_core.store.change import Change, PlaceKey, place_of
 from occopus_core.store.configurations import ConfigurationRecord, Key
 from occopus_core.store.records import InstanceRecord
 from occopus_core.store.repository import Store
@@ -42,6 +42,10 @@ class Journal:
         self._added: dict[str, InstanceRecord] = {}
         self._changed: dict[str, InstanceRecord] = {}
         self._removed: set[str] = set()
+        self._unmade: set[PlaceKey] = set()
+        """Where the removed instances would have been that were never made."""
+        self._new_places: set[PlaceKey] = set()
+        """The places that were recorded first by this pass, as far as no instance was removed there."""
         self._configurations: dict[Key, ConfigurationRecord] = {}
         self._forgotten: set[Key] = set()
         self._implementations: dict[str, Implementation] = {}
@@ -103,11 +107,18 @@ class Journal:
         self._host_keys[node_id] = key
         self._then.append(then)
 
-    def remove(self, node_id: str, then: Callable[[], None]) -> None:
-        """Delete a row, then call `then`."""
-        self._added.pop(node_id, None)
-        self._changed.pop(node_id, None)
-        self._removed.add(node_id)
+    def remove(self, record: InstanceRecord, then: Callable[[], None], *, was_made: bool = True) -> None:
+        """Delete a row, then call `then`.
+
+        Of an instance that certainly was not made, the place is forgotten too, unless it was recorded for others.
+        """
+        self._added.pop(record.node_id, None)
+        self._changed.pop(record.node_id, None)
+        self._removed.add(record.node_id)
+        if was_made:
+            self._new_places.discard(place_of(record))
+        else:
+            self._unmade.add(place_of(record))
         self._then.append(then)
 
     def commit_due(self) -> None:
@@ -164,6 +175,7 @@ class Journal:
             change.put_instances(self._redacted(self._changed))
             change.offer_host_keys(self._host_keys)
             change.remove_instances(self._removed)
+            change.forget_places(self._unmade & (self._new_places | change.new_places))
             change.remove_configurations(self._forgotten)
             change.put_configurations([self._without_secrets(one) for one in self._configurations.values()])
             change.add_events(self._events)
@@ -173,6 +185,8 @@ class Journal:
         if due:
             self._held_lease.renewed(asked)
         self._committed = self._loop.clock.monotonic()
+        self._new_places |= change.new_places
+        self._unmade.clear()
         self._added.clear()
         self._changed.clear()
         self._host_keys.clear()

@@ -20,5 +20,5 @@ def give_up(execution: Execution, runtime: Runtime, names: Collection[str]) -> N
             what = work.record.instance_id or "an instance without a known id"
             text = f"{what} at {name}, token {work.record.token}: it was given up"
             runtime.emit(EventKind.NODE_GIVEN_UP, work, text)
-            runtime.journal.remove(work.node_id, lambda work=work: execution.dropping.given_up(work))  # type: ignore[misc]
+            runtime.journal.remove(work.record, lambda work=work: execution.dropping.given_up(work))  # type: ignore[misc]
     runtime.journal.flush()
