@@ -1,6 +1,6 @@
 """Lists the installed plugins: which can be used, why others cannot, and what each provides.
 
-Imports all of them. A broken plugin is an entry of its own and does not affect the others.
+Imports those that are listed. A broken plugin is an entry of its own and does not affect the others.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import invalidate_caches, metadata
 from pathlib import Path
@@ -22,6 +22,7 @@ from occopus_core import printable
 from occopus_core.api.declared import JUMP, guarded_keys
 from occopus_core.error_place import described
 from occopus_core.plugin_code import plugin_code
+from occopus_core.plugin_import import begun
 from occopus_core.registry import (
     WORDS,
     PluginError,
@@ -37,6 +38,8 @@ from occopus_core.registry import (
 
 PluginClass: TypeAlias = type
 """The type of a plugin class."""
+SLOW_SECONDS = 5.0
+"""Seconds after which the import of a plugin goes on beside those of others."""
 _LONGEST = 300
 """The longest reason in characters: errors of plugins may have any length."""
 _LONGEST_POWER = 2000
@@ -125,9 +128,31 @@ class Details:
     features: Sequence[str]
 
 
-def installed_plugins() -> list[InstalledPlugin]:
-    """Every installed plugin, sorted by kind and type; those of one name by distribution. Imports them all."""
-    return [plugin for kind in WORDS for plugin in _of_kind(kind)]
+def installed_plugins(
+    kind: str | None = None, type: str | None = None, waiting: Callable[[str], None] = lambda _what: None
+) -> list[InstalledPlugin]:
+    """The installed plugins, or those of a kind or a type, which alone are imported.
+
+    They are sorted by kind and type, those of one name by distribution. An import that takes long goes on beside the
+    others; `waiting` is called with its KIND/TYPE.
+    """
+    kinds = [one for one in WORDS if kind in (None, one)]
+    found = [(each, point) for each in kinds for point in _points(each) if type in (None, point.name)]
+    providers: dict[tuple[str, str], list[metadata.EntryPoint]] = {}
+    for each, point in found:
+        providers.setdefault((each, point.name), []).append(point)
+    loads: dict[tuple[str, str], Callable[[], object]] = {}
+    for (each, name), (point, *others) in providers.items():
+        under_way = None if others else begun(each, name, point.load, SLOW_SECONDS)
+        loads[each, name] = point.load if under_way is None else under_way.result
+        if under_way is not None and under_way.is_alive():
+            waiting(f"{each}/{name}")
+    return [_examined(each, point, providers[each, point.name], loads[each, point.name]) for each, point in found]
+
+
+def installed_types() -> list[str]:
+    """The types of all installed plugins. Imports none."""
+    return sorted({point.name for kind in WORDS for point in _points(kind)})
 
 
 class PluginList:
@@ -248,23 +273,21 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _of_kind(kind: str) -> list[InstalledPlugin]:
+def _points(kind: str) -> list[metadata.EntryPoint]:
     found = {(point.name, owner(point), point.value): point for point in metadata.entry_points(group=f"occopus.{kind}")}
-    points = [found[key] for key in sorted(found)]
-    providers: dict[str, list[metadata.EntryPoint]] = {}
-    for point in points:
-        providers.setdefault(point.name, []).append(point)
-    return [_examined(kind, point, providers[point.name]) for point in points]
+    return [found[key] for key in sorted(found)]
 
 
-def _examined(kind: str, point: metadata.EntryPoint, providers: Sequence[metadata.EntryPoint]) -> InstalledPlugin:
+def _examined(
+    kind: str, point: metadata.EntryPoint, providers: Sequence[metadata.EntryPoint], load: Callable[[], object]
+) -> InstalledPlugin:
     stated: object = None
     plugin: PluginClass | None = None
     schema: Mapping[str, Any] = {}
     try:
         if len(providers) > 1:
             raise clash(kind, point.name, providers)
-        loaded = imported(kind, point)
+        loaded = imported(kind, point, load)
         with plugin_code(lambda error: unreadable(kind, point.name, error)):
             stated = getattr(loaded, "contract_version", None)
         plugin = usable(kind, point.name, loaded)

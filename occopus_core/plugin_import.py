@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -24,8 +25,18 @@ class ImportHangsError(Exception):
         self.place = thread.place
 
 
-_hanging: dict[tuple[str, str], PluginThread[Any]] = {}
-"""The imports that were given up, by kind and type of the plugin. They go on in their threads."""
+_under_way: dict[tuple[str, str], tuple[PluginThread[Any], float]] = {}
+"""The imports that were not waited for to their end, by kind and type of the plugin, and when (monotonic) each began.
+
+They go on in their threads.
+"""
+
+
+def begun(kind: str, name: str, load: Callable[[], T], patience: float) -> PluginThread[T] | None:
+    """Begin the import of a plugin, and wait for it for `patience` seconds. None where one is already under way."""
+    if (kind, name) in _under_way and _under_way[kind, name][0].is_alive():
+        return None
+    return _started(kind, name, load, patience)
 
 
 def within_limit(kind: str, name: str, load: Callable[[], T]) -> T:
@@ -34,17 +45,26 @@ def within_limit(kind: str, name: str, load: Callable[[], T]) -> T:
     Propagates its errors. Raises `ImportHangsError` after `IMPORT_SECONDS`, and at once while an import that was given
     up is still under way.
     """
-    former = _hanging.get((kind, name))
-    if former is not None and former.is_alive():
-        raise ImportHangsError(former)
-    under_way = PluginThread("occopus-import", load)
-    under_way.start()
-    under_way.join(IMPORT_SECONDS)
+    if (kind, name) in _under_way:
+        former, began = _under_way[kind, name]
+        former.join(max(0.0, began + IMPORT_SECONDS - time.monotonic()))
+        if former.is_alive():
+            raise ImportHangsError(former)
+    under_way = _started(kind, name, load, IMPORT_SECONDS)
     if under_way.is_alive():
-        _hanging[kind, name] = under_way
         raise ImportHangsError(under_way)
-    _hanging.pop((kind, name), None)
     return under_way.result()
+
+
+def _started(kind: str, name: str, load: Callable[[], T], patience: float) -> PluginThread[T]:
+    began, thread = time.monotonic(), PluginThread("occopus-import", load)
+    thread.start()
+    thread.join(patience)
+    if thread.is_alive():
+        _under_way[kind, name] = thread, began
+    else:
+        _under_way.pop((kind, name), None)
+    return thread
 
 
 def listed(kind: str, name: str) -> list[object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import reprlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import invalidate_caches
 from importlib.metadata import EntryPoint, entry_points
@@ -294,10 +294,10 @@ def named(kind: str, name: str, label: str = "") -> str:
     return f"the {WORDS[kind]} '{label or name}'{by}"
 
 
-def imported(kind: str, point: EntryPoint) -> object:
-    """What the entry point of a plugin names. Raises `PluginError`."""
+def imported(kind: str, point: EntryPoint, load: Callable[[], object] | None = None) -> object:
+    """What the entry point of a plugin names; `load` gives that of an import already begun. Raises `PluginError`."""
     with plugin_code(lambda error: import_error(kind, point, error)):
-        loaded: object = within_limit(kind, point.name, point.load)
+        loaded: object = within_limit(kind, point.name, load or point.load)
         return loaded
 
 
@@ -392,10 +392,16 @@ def import_error(kind: str, point: EntryPoint, error: BaseException, way_on: str
     why = f"{error}{error.place(package)}" if isinstance(error, ImportHangsError) else import_failure(error, package)
     if why == AttributeError.__name__:  # not raised in the plugin
         why = f"its entry point names {point.value or 'nothing'}{', which does not exist' if point.value else ''}"
-    needs = f"`occopus-plugins show {kind}/{point.name}` lists what it needs"
-    way_on = way_on or (needs if isinstance(error, ImportError) else TO_ITS_AUTHOR)
+    way_on = way_on or (_needs(kind, point) if isinstance(error, ImportError) else TO_ITS_AUTHOR)
     message = f"{named(kind, point.name)} cannot be imported: {why}; {way_on}"
     return PluginError(message, PluginState.IMPORT_ERROR)
+
+
+def _needs(kind: str, point: EntryPoint) -> str:
+    """What the user can do where a module is missing that a plugin imports."""
+    if point.dist is not None and point.dist.requires:
+        return f"`occopus-plugins show {kind}/{point.name}` lists what it needs"
+    return f"its distribution does not declare what it needs; {TO_ITS_AUTHOR}"
 
 
 def _package(point: EntryPoint) -> str:

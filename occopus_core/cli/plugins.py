@@ -67,22 +67,26 @@ def _name(text: str) -> str:
     return text
 
 
-def _installed() -> Sequence[InstalledPlugin]:
-    """All installed plugins. Output of their modules during import is not part of the result."""
-    from occopus_core.installed import installed_plugins  # noqa: PLC0415  # help must not wait for all this
+def _installed(kind: str | None = None, type: str | None = None) -> Sequence[InstalledPlugin]:
+    """The installed plugins, or those of a kind or a type. Output of their modules is not part of the result."""
+    from occopus_core.installed import SLOW_SECONDS, installed_plugins  # noqa: PLC0415  # help must not wait for this
+    from occopus_core.plugin_import import IMPORT_SECONDS  # noqa: PLC0415
+
+    def waiting(what: str) -> None:
+        say(f"the import of {what} has not ended for {SLOW_SECONDS:g} s; given up after {IMPORT_SECONDS:g} s")
 
     with contextlib.redirect_stdout(sys.stderr):
-        return installed_plugins()
+        return installed_plugins(kind, type, waiting)
 
 
 def _called(text: str) -> Sequence[InstalledPlugin]:
     """The plugins of a type, or of KIND/TYPE; prints an error if there are none."""
+    from occopus_core.installed import installed_types  # noqa: PLC0415
+
     kind, _, name = text.rpartition("/")
-    plugins = _installed()
-    found = [one for one in plugins if one.type == name and kind in ("", one.kind)]
+    found = _installed(kind or None, name)
     if not found:
-        known = ", ".join(sorted({one.type for one in plugins}))
-        say(f"error: no plugin '{text}' is installed; installed are: {known}")
+        say(f"error: no plugin '{text}' is installed; installed are: {', '.join(installed_types())}")
     return found
 
 

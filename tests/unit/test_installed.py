@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import threading
+from types import ModuleType
 
 import pytest
 
@@ -42,6 +45,7 @@ class Handler(ResourceHandler):
 
     def create(self, request): ...
     def describe(self, ids): ...
+    def stop(self, ids): ...
     def list_owned(self, owner): ...
     def delete(self, ids): ...
 """
@@ -183,7 +187,7 @@ def test_a_broken_plugin_is_one_line_and_affects_no_other(install, request, text
     (broken,) = found("broken")
     assert (broken.state.value, broken.plugin, dict(broken.schema)) == (state, None, {})
     assert reason in broken.reason
-    ways = {"other contract": ("upgrade", "needs contract_v"), "import error": ("report it", "lists what it needs")}
+    ways = {"other contract": ("upgrade", "needs contract_v"), "import error": ("report it",)}
     assert any(way in broken.reason for way in ways.get(state, ("; report it to its author",)))
     assert "\n" not in broken.reason
     assert "secret" not in broken.reason
@@ -347,3 +351,49 @@ def test_the_list_of_a_service_follows_what_is_installed(install, tmp_path, monk
     shutil.rmtree(tmp_path / "one-1.0.dist-info")
     assert types(listed()) == {"breath"}
     assert len(made) == 3
+
+
+@pytest.fixture
+def gate(install, monkeypatch):
+    """Two plugins whose imports wait until the event is set."""
+    opened = threading.Event()
+    module = ModuleType("test_gate")
+    module.wait = opened.wait
+    monkeypatch.setitem(sys.modules, "test_gate", module)
+    monkeypatch.delitem(sys.modules, "gate_first", raising=False)
+    monkeypatch.delitem(sys.modules, "gate_second", raising=False)
+    for name in ("first", "second"):
+        install(f"gate-{name}", name, f"gate_{name}:Checker", f"import test_gate\ntest_gate.wait()\n{GOOD}")
+    yield opened
+    opened.set()
+
+
+def test_imports_that_take_long_go_on_beside_each_other(gate, monkeypatch):
+    monkeypatch.setattr(installed, "SLOW_SECONDS", 0.01)
+    slow = []
+
+    def waiting(what):
+        slow.append(what)
+        if slow[-1] == "health/second":
+            gate.set()
+
+    listed = [one for one in installed_plugins("health", waiting=waiting) if one.type in ("first", "second")]
+    assert {"health/first", "health/second"} <= set(slow)
+    assert [one.state for one in listed] == [PluginState.USABLE] * 2
+
+
+def test_one_plugin_is_listed_without_the_import_of_others(gate, install):
+    install("quick-one", "quick", "quick_pulse:Checker", GOOD)
+    slow = []
+    (quick,) = installed_plugins("health", "quick", slow.append)
+    assert quick.state is PluginState.USABLE
+    assert slow == []
+
+
+def test_a_module_that_cannot_be_imported_is_run_once(install):
+    install("bad-one", "bad", "bad_pulse:Checker", "import sys\nsys.runs = getattr(sys, 'runs', 0) + 1\nraise OSError")
+    try:
+        assert found("bad")[0].state is PluginState.IMPORT_ERROR
+        assert sys.runs == 1
+    finally:
+        del sys.runs

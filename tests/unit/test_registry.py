@@ -101,7 +101,12 @@ def test_an_import_that_hangs_is_given_up_with_its_place_and_waited_for_once(ins
     opened.set()
     thread.join()
     assert Registry().health("slow").__module__ == "slow_pulse"
-    assert not plugin_import._hanging
+    assert not plugin_import._under_way
+
+
+def test_a_plugin_that_lacks_a_module_names_the_command_that_lists_what_it_needs(install):
+    install("lacking", "lacking", "lacking_pulse:Checker", "raise ImportError('no libpulse')", requires=["libpulse"])
+    assert refusal("lacking").endswith("no libpulse; `occopus-plugins show health/lacking` lists what it needs")
 
 
 def test_one_distribution_that_is_found_twice_is_no_clash(install, tmp_path, monkeypatch):
@@ -116,8 +121,8 @@ def test_one_distribution_that_is_found_twice_is_no_clash(install, tmp_path, mon
     assert listed == ["usable"]
 
 
-NEEDS = "`occopus-plugins show health/pulse` lists what it needs"
 AUTHOR = "report it to its author"
+NEEDS = f"its distribution does not declare what it needs; {AUTHOR}"
 POINT = "breaks its contract: its entry point of the group occopus.health names"
 
 
