@@ -19,7 +19,7 @@ def fault_of_declarations(plugin: type) -> str:
     for name in declared_names(plugin):
         if fault := fault_of_declared(plugin, name, getattr(plugin, name, None)):
             return f"its class attribute {fault}"
-    return _fault_of_harmless_keys(plugin)
+    return _fault_of_harmless_keys(plugin) or _fault_of_features(plugin)
 
 
 def declared_names(plugin: type) -> Sequence[str]:
@@ -79,7 +79,7 @@ def fault_of_context(made: object, forms: Collection[ContextForm]) -> str:
         items = value if isinstance(value, list | tuple) else ()
         if not isinstance(value, kinds) or not all(isinstance(item, str) for item in items):
             return f"the {name} of its Context is of a wrong type"
-    used = {ContextForm.USER_DATA: made.user_data is not None, ContextForm.PROCESS: bool(made.env or words)}
+    used = {ContextForm.USER_DATA: made.user_data is not None, ContextForm.PROCESS: bool(made.env or made.command)}
     undeclared = [form.value for form in ContextForm if used[form] and form not in forms]
     return f"its Context has {undeclared[0]}, which is not among its forms" if undeclared else ""
 
@@ -100,6 +100,15 @@ def _fault_of_harmless_keys(plugin: type) -> str:
     others = [key for key in harmless if key not in getattr(plugin, "connection_keys", ())]
     if others:
         return f"its class attribute harmless_keys names '{others[0]}', which is not one of its connection_keys"
+    return ""
+
+
+def _fault_of_features(plugin: type) -> str:
+    if not issubclass(plugin, ResourceHandler):
+        return ""
+    for one in Feature:
+        if one in plugin.features and getattr(plugin, one.value) is getattr(ResourceHandler, one.value):
+            return f"its class attribute features has Feature.{one.name}, but its class has no {one.value}()"
     return ""
 
 

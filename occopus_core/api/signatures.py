@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from occopus_core.api.config import ConfigManager
@@ -36,10 +37,30 @@ def fault_of_signatures(plugin: Any) -> tuple[object, str]:
             if callable(method) and not _accepts(method, wanted):
                 hint = ": it needs @classmethod" if inspect.isfunction(method) else ""
                 return method, f"its {name}() takes other arguments than ({', '.join(('cls', *wanted))}){hint}"
+        for name in [name for name, declared in vars(base).items() if _is_method(name, declared)]:
+            if fault := _fault_of_method(plugin, name, getattr(base, name)):
+                return getattr(plugin, name), fault
         if not _accepts(plugin, arguments):
             expected = ", ".join(("self", *arguments))
             return plugin.__init__, f"its __init__ takes other arguments than ({expected})"
     return None, ""
+
+
+def _is_method(name: str, declared: object) -> bool:
+    return inspect.isfunction(declared) and not name.startswith("_")
+
+
+def _fault_of_method(plugin: type, name: str, declared: Callable[..., object]) -> str:
+    """What is wrong with the method of this name, which the base class has as `declared`."""
+    method, held = getattr(plugin, name), inspect.getattr_static(plugin, name)
+    if not callable(method):
+        return f"its {name} is {reprlib.repr(method)}, expected a method"
+    if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+        return f"its {name}() is declared with `async def`, which the core does not wait for: expected `def`"
+    wanted = list(inspect.signature(declared).parameters)
+    if inspect.isfunction(held) and not _accepts(method, wanted):
+        return f"its {name}() takes other arguments than ({', '.join(wanted)})"
+    return ""
 
 
 def _accepts(plugin: Any, arguments: Sequence[str]) -> bool:

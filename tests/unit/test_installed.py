@@ -137,6 +137,17 @@ def schema(answer):
             "breaks its contract",
             "its __init__ takes other arguments than (self) (installed_broken_",
         ),
+        (
+            GOOD.replace("self, probes", "self"),
+            "breaks its contract",
+            "its check() takes other arguments than (self, probes) (installed_broken_",
+        ),
+        (
+            GOOD.replace("def check", "async def check"),
+            "breaks its contract",
+            "its check() is declared with `async def`, which the core does not wait for: expected `def` (installed_bro",
+        ),
+        (f"{GOOD}\nChecker.check_host = None", "breaks its contract", "its check_host is None, expected a method"),
         (CHECKER.format(version=0), "other contract", "speaks version 0 of the plugin contract, this core version 1"),
         (CHECKER.format(version=9), "other contract", "speaks version 9 of the plugin contract, this core version 1"),
         (GOOD.replace("    contract_version = 1\n", ""), "other contract", "does not say which version"),
@@ -366,6 +377,17 @@ def gate(install, monkeypatch):
         install(f"gate-{name}", name, f"gate_{name}:Checker", f"import test_gate\ntest_gate.wait()\n{GOOD}")
     yield opened
     opened.set()
+
+
+def test_a_feature_without_its_method_breaks_the_contract(install):
+    text = HANDLER.replace("{Feature.STOP}", "{Feature.STOP, Feature.LOGS}")
+    install("half-one", "half", "half_cloud:Handler", text, kind="resource")
+    (half,) = installed_plugins("resource", "half")
+    assert half.state is PluginState.BREAKS_CONTRACT
+    assert (
+        "its class attribute features has Feature.LOGS, but its class has no logs() (half_cloud.py, line "
+        in half.reason
+    )
 
 
 def test_imports_that_take_long_go_on_beside_each_other(gate, monkeypatch):

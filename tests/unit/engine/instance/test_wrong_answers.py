@@ -332,6 +332,7 @@ CONTEXTS = {
     "bytes": (lambda: Context(user_data=b"x"), "the user_data of its Context is of a wrong type"),
     "env": (lambda: Context(env="A=b"), "the env of its Context is of a wrong type"),
     "form": (lambda: Context(env=("A=b",)), "its Context has environment and command, which is not among its forms"),
+    "command": (lambda: Context(command="ls"), "its Context has environment and command, which is not among its forms"),
 }
 
 
