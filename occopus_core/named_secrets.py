@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -22,4 +23,5 @@ def named_secrets(values: Any, *, secret: bool = False) -> Iterator[str]:
 
 def hiding(*values: Any) -> Callable[[str], str]:
     """A function that hides in a text the values that may be secret by their names."""
-    return lambda text: hide({secret for each in values for secret in named_secrets(each)}, text)
+    secrets = functools.cache(lambda: frozenset(secret for each in values for secret in named_secrets(each)))
+    return lambda text: hide(secrets(), text)

@@ -19,13 +19,13 @@ def cleaned(text: str, redact: Callable[[str], str], length: int) -> list[str]:
     """
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in redact(end_of(text, MOST_CHARACTERS)).split("\n"))
     plain = (_printable(_ESCAPES.sub("", line).expandtabs()).rstrip() for line in lines)
-    return [_cut(redact(line), length) for line in plain]
+    return [cut(redact(line), length) for line in plain]
 
 
 def one_line(text: str, redact: Callable[[str], str], length: int) -> str:
     """The text in one line of `length` characters at the most, without control characters and secrets."""
     lines = (line.strip() for line in cleaned(text[:MOST_CHARACTERS].replace("\r", "\n"), redact, length))
-    return _cut(redact(" ".join(filter(None, lines))), length)
+    return cut(redact(" ".join(filter(None, lines))), length)
 
 
 def end_of(text: str, most: int) -> str:
@@ -33,9 +33,10 @@ def end_of(text: str, most: int) -> str:
     return text if len(text) <= most else text[-most:].partition("\n")[2]
 
 
+def cut(line: str, length: int) -> str:
+    """The beginning of a line, of `length` characters at the most."""
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
 def _printable(line: str) -> str:
     return "".join(each if each.isprintable() else " " for each in line)
-
-
-def _cut(line: str, length: int) -> str:
-    return line if len(line) <= length else f"{line[: length - 1]}…"

@@ -56,7 +56,12 @@ class ConfigState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ConfigStatus:
-    """The state of one instance's configuration. Only `attributes` may contain secrets."""
+    """The state of one instance's configuration. Only `attributes` may contain secrets.
+
+    The core makes `reason` and `progress` one line of at most 2000 characters without control characters. As in
+    `output`, it hides the secrets of the credentials file, and the values of the `ConfigNode`, the present and former
+    ones, whose names say that they are secrets. It leaves out texts about a generation whose values it does not know.
+    """
 
     state: ConfigState
     reason: str = ""
@@ -70,9 +75,8 @@ class ConfigStatus:
     output: str = field(default="", repr=False)
     """What a job that `FAILED` has printed: its last lines, some tens of them, where the manager has them.
 
-    The core adds the last ten that are not empty to the reason, of at most 300 characters each. It removes control
-    characters, the secrets of the credentials file, and the values of the `ConfigNode` whose names say that they are
-    secrets. MUST be whole lines: a part of a secret is not found. The last 100,000 characters are used."""
+    The core adds the last ten that are not empty to the reason, of at most 300 characters each, without control
+    characters and secrets. MUST be whole lines: a part of a secret is not found. The last 100,000 characters count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,11 @@ from occopus_core.engine.instance.output import job_output, with_output, without
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
-from occopus_core.engine.kernel.config_managers import ManagerConnection, Statuses, values_of
+from occopus_core.engine.kernel.config_managers import ManagerConnection, Statuses
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.intervals import backoff, poll_interval
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.events import IN_TURN
-from occopus_core.named_secrets import named_secrets
-from occopus_core.redaction import hide
 from occopus_core.store.records import Stage
 
 REPEAT_SECONDS = 30.0
@@ -298,14 +296,13 @@ class Configuring:
                 job.failures = 0
                 self._judge(job, one.get())
 
-    def _judge(self, job: _Job, answered: ConfigStatus) -> None:
-        status = self._without_secrets(job, answered)
+    def _judge(self, job: _Job, status: ConfigStatus) -> None:
         current = status.generation in ("", job.node.generation)
         if status.state is ConfigState.READY and current:
             self._published(job, status)
         elif status.state is ConfigState.FAILED and current:
             why = status.reason or f"{job.link.label} could not configure it"
-            self._finish(job, with_output(why, status.output))
+            self._finish(job, with_output(why, job_output(status.output)))
         elif status.state is ConfigState.QUEUED:
             job.queued_at = self._runtime.clock.monotonic()
             if not job.queued:
@@ -320,18 +317,6 @@ class Configuring:
                 self._configure(job)
             else:
                 self._look(job)
-
-    def _without_secrets(self, job: _Job, status: ConfigStatus) -> ConfigStatus:
-        """The status with its texts as they are shown: a job may have printed the secrets of its node."""
-        if not (status.reason or status.progress or status.output):
-            return status
-        secrets = {secret for values in values_of(job.node) for secret in named_secrets(values)}
-        return dataclasses.replace(
-            status,
-            reason=hide(secrets, status.reason),
-            progress=hide(secrets, status.progress),
-            output=job_output(status.output, secrets, self._runtime.scope.connections.redact),
-        )
 
     def _pause(self, job: _Job, moved: Callable[[], float]) -> None:
         """Stop the clock of a job that is queued. `moved` returns when (monotonic) the queue was last seen to work."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from occopus_core.api.config import ConfigManager, ConfigNode
+from occopus_core.api.config import ConfigNode
 from occopus_core.api.errors import TransientError
 from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.connections import Connections
@@ -19,6 +19,8 @@ from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
 from occopus_core.store.configurations import ConfigurationRecord, ManagerRecord
 
 R = TypeVar("R")
+Answered = Callable[[Outcome[None]], None]
+Ask = Callable[[ManagerConnection, Answered], None]
 
 PATIENCE = 20.0
 """Seconds for which a manager may fail or hang before it is skipped for the rest of the pass."""
@@ -38,12 +40,20 @@ class ManagerCleanup:
     def node(self, record: ConfigurationRecord, done: Callable[[bool], None]) -> None:
         """Have the data of an instance deleted; `done` gets the result, after at most `PATIENCE` seconds."""
         node = registered_node(record, self.installation)
-        self._ask(record, "forget", lambda manager: manager.forget(node), done)
+
+        def ask(link: ManagerConnection, answered: Answered) -> None:
+            link.ask("forget", lambda manager: manager.forget(node), answered, self.before, nodes=[node])
+
+        self._ask(record, ask, done)
 
     def infrastructure(self, record: ManagerRecord, done: Callable[[bool], None]) -> None:
         """The same for an infrastructure."""
-        call = lambda manager: manager.forget_infrastructure(record.infra_id)  # noqa: E731
-        self._ask(record, "forget_infrastructure", call, done)
+
+        def ask(link: ManagerConnection, answered: Answered) -> None:
+            call = lambda manager: manager.forget_infrastructure(record.infra_id)  # noqa: E731
+            link.ask("forget_infrastructure", call, answered, self.before)
+
+        self._ask(record, ask, done)
 
     def all(
         self,
@@ -85,8 +95,7 @@ class ManagerCleanup:
     def _ask(
         self,
         record: ConfigurationRecord | ManagerRecord,
-        what: str,
-        call: Callable[[ConfigManager], None],
+        ask: Ask,
         done: Callable[[bool], None],
     ) -> None:
         answered: list[bool] = []
@@ -108,13 +117,12 @@ class ManagerCleanup:
             return
         given_up_at = self.loop.clock.monotonic() + PATIENCE
         self.loop.after(PATIENCE, lambda: end("it has not answered"))
-        self._try(link, what, call, end, given_up_at, FIRST_DELAY)
+        self._try(link, ask, end, given_up_at, FIRST_DELAY)
 
     def _try(
         self,
         link: ManagerConnection,
-        what: str,
-        call: Callable[[ConfigManager], None],
+        ask: Ask,
         end: Callable[[str], None],
         given_up_at: float,
         delay: float,
@@ -122,12 +130,12 @@ class ManagerCleanup:
         def answered(outcome: Outcome[None]) -> None:
             late = self.loop.clock.monotonic() + delay >= given_up_at
             if isinstance(outcome.error, TransientError) and not late:
-                again = lambda: self._try(link, what, call, end, given_up_at, delay * 2)  # noqa: E731
+                again = lambda: self._try(link, ask, end, given_up_at, delay * 2)  # noqa: E731
                 self.loop.after(delay, again)
             else:
                 end("" if outcome.error is None else reason(outcome.error))
 
-        link.ask(what, call, answered, self.before)
+        ask(link, answered)
 
 
 def registered_node(record: ConfigurationRecord, installation: str) -> ConfigNode:

@@ -5,30 +5,21 @@ That of an instance is read when it fails, before it is deleted; that of a job i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from occopus_core.api.errors import ThrottledError
 from occopus_core.api.resource import Feature, InstanceId, ResourceHandler
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.guard import mapping_of, wrong_answer
-from occopus_core.printable import cleaned, end_of
-from occopus_core.redaction import hide
-
-KEPT_LINES = 10
-"""The most lines of output that the reason of a failure has."""
-
-KEPT_LENGTH = 300
-"""The most characters of one of them."""
+from occopus_core.engine.kernel.job_status import KEPT_LENGTH, KEPT_LINES
+from occopus_core.printable import cleaned
 
 READ_SECONDS = 10.0
 """Seconds for which the output of an instance that failed is waited for."""
 
 _READ_LINES = 40
 """Lines that are read to keep `KEPT_LINES`: empty ones are left out."""
-
-_MOST_OF_A_JOB = 100_000
-"""Of what a job has printed, this much of its end is looked at, in the loop."""
 
 LAST_OUTPUT = "; its last output:\n"
 """Between the reason of a failure and the last lines of output, each of which is indented."""
@@ -117,13 +108,9 @@ class LastOutput:
         self._runtime.loop.after(READ_SECONDS, lambda: end(""))
 
 
-def job_output(text: str, secrets: Collection[str], redact: Callable[[str], str]) -> str:
-    """The last lines that a job of a configuration manager has printed, as `with_output` adds them to a reason.
-
-    `secrets` are those of its node, `redact` removes all others.
-    """
-    lines = cleaned(hide(secrets, end_of(text, _MOST_OF_A_JOB)), redact, KEPT_LENGTH)
-    return hide(secrets, _text(lines))  # again: control characters within a secret are gone
+def job_output(printed: str) -> str:
+    """The last lines that a job of a configuration manager has printed, as `with_output` adds them to a reason."""
+    return _text(printed.split("\n"))
 
 
 def with_output(reason: str, output: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -12,11 +13,11 @@ from occopus_core.api.resource import Connection
 from occopus_core.engine.kernel.call_limits import CallLimits
 from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.engine.kernel.guard import close_coroutine, is_of_plugin
+from occopus_core.engine.kernel.job_status import GivenValues, sound_status
 from occopus_core.engine.kernel.jobs import Jobs
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.error_place import breach_text, described, place, place_of_method
-from occopus_core.named_secrets import hiding
 from occopus_core.sound_errors import sound
 from occopus_core.store.records import LeaseLostError
 
@@ -51,6 +52,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         self.asked_at: dict[frozenset[str], list[float]] = {}
         """By the ids of ready nodes: when their status was asked for, without an answer so far (monotonic)."""
         self._who, self._redact = who, redact
+        self._given = GivenValues()
 
     def ask(
         self,
@@ -83,10 +85,8 @@ class ManagerConnection(OpenConnection[ConfigManager]):
 
         Its text loses the values of `nodes`, for which the call is made, that may be secret by their names.
         """
-
-        def redact(text: str) -> str:
-            return hiding(*(values_of(node) for node in nodes))(self._redact(text))
-
+        self._given.add(nodes)
+        redact = self._redacting(nodes)
         try:
             answer = call(self.plugin)
         except ProviderError as error:
@@ -99,7 +99,14 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         close_coroutine(answer)
         if what in _ANSWER_NOTHING and answer is not None:
             raise self._wrong_answer(what, f"answered {type(answer).__name__}, expected None")
+        if what == "forget":
+            self._given.forget(nodes)
         return answer
+
+    def _redacting(self, nodes: Sequence[ConfigNode]) -> Callable[[str], str]:
+        """A function that takes the secrets of the credentials and of these nodes out of a text."""
+        hide = self._given.hiding(nodes)
+        return lambda text: hide(self._redact(text))
 
     def statuses(self, nodes: Sequence[ConfigNode]) -> Statuses:
         """The status of each node, or its own error. Runs in the pool. Raises `TransientError`, `AuthError`.
@@ -145,10 +152,15 @@ class ManagerConnection(OpenConnection[ConfigManager]):
     def _checked(self, node: ConfigNode, answer: object) -> Outcome[ConfigStatus]:
         try:
             fault = _fault_of_answer(answer, node.node_id)
-            status = answer[node.node_id] if not fault else None  # type: ignore[index]  # a fault otherwise
+            if fault:
+                return Outcome(error=self._wrong_answer("status", fault))
+            status: ConfigStatus = answer[node.node_id]  # type: ignore[index]  # a fault otherwise
+            made = sound_status(status, self._redacting([node]))
+            if not self._given.knows(node, made.generation):  # its secrets cannot be found
+                made = dataclasses.replace(made, reason="", progress="", output="")
+            return Outcome(value=made)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a mapping of the plugin's own may raise anything
             return Outcome(error=self._unreadable("status", error))
-        return Outcome(error=self._wrong_answer("status", fault)) if status is None else Outcome(value=status)
 
     def _unreadable(self, what: str, error: BaseException) -> PermanentError:
         where = place(error) or place_of_method(self.plugin, what)
@@ -171,11 +183,6 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         return Outcome(error=self._breach(what, f"raised {described(outcome.error)}"))
 
 
-def values_of(node: ConfigNode) -> tuple[Mapping[str, Any], ...]:
-    """The values that a node gives its manager."""
-    return node.section, node.attributes, node.mapped, node.variables
-
-
 def _fault_of_answer(answer: object, node_id: str) -> str:
     """What is wrong with the answer of `status` for a node; empty if it is valid."""
     if not isinstance(answer, Mapping):
@@ -190,7 +197,7 @@ def _fault_of_answer(answer: object, node_id: str) -> str:
 
 def _fault_of_status(status: Any) -> str:
     if not isinstance(status.state, ConfigState):
-        return f"answered the state {status.state!r}, expected a ConfigState"
+        return f"answered {type(status.state).__name__} as state, expected a ConfigState"
     for name in ("reason", "progress", "generation", "output"):
         if not isinstance(getattr(status, name), str):
             return f"answered {type(getattr(status, name)).__name__} as {name}, expected a string"

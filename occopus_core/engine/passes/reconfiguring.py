@@ -302,7 +302,7 @@ def _unapplied(work: Work, record: ConfigurationRecord, retries: Retries | None,
         return f"{record.label} does not know it"
     if record.state is not ConfigState.FAILED:
         return "its configuration was not applied"
-    return f"its configuration failed: {record.reason}"
+    return f"its configuration failed: {record.reason}" if record.reason else "its configuration failed"
 
 
 def _difference(record: ConfigurationRecord, configuration: Configuration) -> str:

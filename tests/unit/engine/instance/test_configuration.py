@@ -260,7 +260,7 @@ SHAPES = [
     ({"x": 1}, "status() left out a node"),
     (lambda id: {id: None}, "status() answered NoneType for a node, expected a ConfigStatus"),
     (lambda id: {id: "ready"}, "status() answered str for a node, expected a ConfigStatus"),
-    (lambda id: {id: ConfigStatus("ready")}, "status() answered the state 'ready', expected a ConfigState"),
+    (lambda id: {id: ConfigStatus("ready")}, "status() answered str as state, expected a ConfigState"),
     (lambda id: {id: ConfigStatus(ConfigState.READY, reason=None)}, "NoneType as reason, expected a string"),
     (lambda id: {id: ConfigStatus(ConfigState.FAILED, output=None)}, "NoneType as output, expected a string"),
     (lambda id: {id: ConfigStatus(ConfigState.READY, attributes=[1])}, "attributes that are not a mapping of names"),

@@ -8,6 +8,7 @@ import pytest
 
 from occopus_core.api import (
     AuthError,
+    ConfigNode,
     Connection,
     NotFoundError,
     PermanentError,
@@ -229,6 +230,9 @@ def test_the_log_of_calls_has_a_malformed_error_in_one_line(make, caplog):
     assert KEY not in line
 
 
+NODE = ConfigNode("one", "infra", "infra", "db", "n-1", "t", {"type": "x"})
+
+
 class Raises(dict):
     """A mapping whose methods raise."""
 
@@ -260,8 +264,8 @@ def test_a_mapping_that_raises_is_a_breach_with_one_place(method):
 def test_template_variables_and_a_status_that_raise_are_breaches_with_one_place():
     link = link_to(SimpleNamespace(template_variables=lambda _: Raises(), status=lambda _: Raises()))
     with pytest.raises(PermanentError) as caught:
-        link.template_variables(None)
-    outcome = link.statuses([SimpleNamespace(node_id="n-1")])["n-1"]
+        link.template_variables(NODE)
+    outcome = link.statuses([NODE])["n-1"]
     for method, error in (("template_variables", caught.value), ("status", outcome.error)):
         said = f"{WHO} breaks its contract: {method}() answered an object that raises RuntimeError {HERE}"
         assert str(error).startswith(said)

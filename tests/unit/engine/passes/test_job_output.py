@@ -6,9 +6,10 @@ import pytest
 
 from occopus_core.api import ConfigState
 from occopus_core.credentials import Credentials
-from occopus_core.engine.instance.output import KEPT_LINES
+from occopus_core.engine.kernel.job_status import KEPT_LINES
 from occopus_core.engine.passes.errors import BuildError, UnconfiguredError
 from occopus_core.engine.passes.outputs import kept
+from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind
 from occopus_core.manager.instance_logs import read_logs
 
@@ -143,3 +144,28 @@ def test_the_log_of_an_instance_has_it_until_the_instance_is_reconfigured(world,
     managers.define("app", publish={"port": 1}, resource={"output": "login:\n"})
     world.build(infrastructure("app"))
     assert logged(world) == [own]
+
+
+def test_secrets_of_the_node_are_not_shown_in_the_plan_of_a_ready_instance_that_has_failed(world, managers):
+    managers.define("app", attributes={"db": {"password": "attribute-42"}})
+    world.build(infrastructure("app"))
+    (managed,) = managers.at().service.nodes.values()
+    managed.fail = "refused: attribute-42"
+    convergence = world.convergence()
+    assert reasons(convergence) == ["its configuration failed: refused: ***"]
+    convergence.maintain()
+    (record,) = world.store.configurations.of("infra")
+    assert record.reason == "refused: ***"
+
+
+def test_what_is_said_of_a_former_description_whose_secrets_are_not_known_is_not_shown(world, managers):
+    for password in ("former-42", "present-42"):
+        managers.define("app", attributes={"db": {"password": password}})
+        world.build(infrastructure("app"))
+    (managed,) = managers.at().service.nodes.values()
+    managed.generation, managed.fail = managed.generations[0], "refused: former-42"
+    assert reasons(world.convergence()) == ["its configuration failed"]
+
+
+def reasons(convergence):
+    return [step.reason for step in convergence.plan(infrastructure("app")).of(Verb.RECONFIGURE)]

@@ -6,7 +6,8 @@ import pytest
 
 from occopus_core.api import AuthError, Feature, PermanentError, TransientError, Verdict
 from occopus_core.credentials import Credentials
-from occopus_core.engine.instance.output import KEPT_LENGTH, KEPT_LINES, READ_SECONDS
+from occopus_core.engine.instance.output import READ_SECONDS
+from occopus_core.engine.kernel.job_status import KEPT_LENGTH, KEPT_LINES
 from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError
 from occopus_core.events import EventKind
 from occopus_core.printable import cleaned
