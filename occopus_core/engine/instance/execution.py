@@ -342,26 +342,26 @@ class Execution:
         elif at_end is AtEnd.CANCEL:
             self._configuring.expire(work)
         elif phase is Phase.RECHECKING:
-            self._recheck.failed(work, overdue(work, _silence(work)))
+            self._recheck.failed(work, overdue(work, self._silence(work)))
         else:
             if work.calling:
                 work.given_up = True
                 work.may_exist = work.may_exist or self._runtime.may_be_making(work)
-            self.failed(work, overdue(work, _silence(work)))
+            self.failed(work, overdue(work, self._silence(work)))
+
+    def _silence(self, work: Work) -> str:
+        """What is said of the party whose answer an instance waits for."""
+        configuration = work.prepared.configuration if work.prepared is not None else None
+        if phase_of(work) is Phase.PREPARING and configuration is not None:
+            return configuration.link.silence(configuration.link.label)
+        if phase_of(work) in (Phase.CHECKING, Phase.RECHECKING) and work.proof.awaited:
+            named = self._runtime.scope.registry.named
+            return "; ".join(f"{named('health', key)} does not answer" for key in sorted(work.proof.awaited))
+        label = work.implementation.label
+        return f"{label} does not answer" if work.link is None else work.link.silence(label)
 
     def _dependees(self, name: str) -> Iterable[str]:
         return self._graph.dependees(name) if name in self._blueprints else ()
-
-
-def _silence(work: Work) -> str:
-    """What is said of the party whose answer an instance waits for."""
-    configuration = work.prepared.configuration if work.prepared is not None else None
-    if phase_of(work) is Phase.PREPARING and configuration is not None:
-        return configuration.link.silence(configuration.link.label)
-    if phase_of(work) in (Phase.CHECKING, Phase.RECHECKING) or work.link is None:
-        keys = " and ".join(f"'{key}'" for key in sorted(work.proof.awaited))
-        return f"check() of the health checker {keys} has not returned" if keys else "its health check does not answer"
-    return work.link.silence(work.implementation.label)
 
 
 def _has_job(work: Work) -> bool:
