@@ -6,6 +6,7 @@ Imports those that are listed. A broken plugin is an entry of its own and does n
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -306,7 +307,7 @@ def _powers(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
     """The powers of a section; empty if the plugin fails for an incomplete one."""
     found: Sequence[str] = ()
     with contextlib.suppress(PluginError), plugin_code(lambda error: PluginError(described(error))):
-        found = [printable.one_line(str(power), str, _LONGEST_POWER) for power in plugin.powers(section)]
+        found = [printable.one_line(str(power), str, _LONGEST_POWER) for power in plugin.powers(copy.deepcopy(section))]
     return found
 
 
@@ -314,7 +315,7 @@ def _sources(plugin: Any, section: Mapping[str, Any]) -> Sequence[str]:
     """The sources of a section; empty if the plugin fails for it, or is of a kind that has none."""
     found: Sequence[str] = ()
     with contextlib.suppress(PluginError), plugin_code(lambda error: PluginError(described(error))):
-        found = [str(source) for source in plugin.sources(section)]
+        found = [str(source) for source in plugin.sources(copy.deepcopy(section))]
     return found
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
 import enum
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from importlib import invalidate_caches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, cast
@@ -15,7 +16,13 @@ from jsonschema.protocols import Validator
 
 from occopus_core.api.config import ConfigManager, SectionFault
 from occopus_core.api.context import Context, ContextForm, Contextualiser, Render
-from occopus_core.api.declared import fault_of_answer, fault_of_answers, fault_of_context, fault_of_declarations
+from occopus_core.api.declared import (
+    asked_methods,
+    fault_of_answer,
+    fault_of_context,
+    fault_of_declarations,
+    fault_of_method,
+)
 from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.notify import Notifier
@@ -31,7 +38,7 @@ from occopus_core.error_place import TO_ITS_AUTHOR, breach_text, described, impo
 from occopus_core.named_secrets import hiding
 from occopus_core.plugin_code import plugin_code
 from occopus_core.plugin_import import ImportHangsError, listed, within_limit
-from occopus_core.sound_errors import sound
+from occopus_core.sound_errors import sound, sound_text
 
 T = TypeVar("T")
 
@@ -117,7 +124,7 @@ class Registry:
         name = str(section["type"])
         plugin = self.config(name)
         with self._calling("config", name, "faults"):
-            answer: Any = plugin.faults(section)
+            answer: Any = plugin.faults(copy.deepcopy(section))
             found = list(answer) if isinstance(answer, Iterable) and not isinstance(answer, str | bytes) else [answer]
         wrong = [type(each).__name__ for each in found if not isinstance(each, SectionFault)]
         if wrong:
@@ -128,13 +135,13 @@ class Registry:
             fault = f"faults() answered a fault of {unknown[0]!r}, which is not in the section"
             raise self._breach("config", name, f"{fault}{place_of(plugin.faults)}")
         redact = hiding(section)
-        return [dataclasses.replace(each, message=redact(each.message)) for each in found]
+        return [dataclasses.replace(each, message=sound_text(each.message, redact)) for each in found]
 
     def texts(self, kind: str, name: str, method: str, section: Any) -> Sequence[str]:
         """What a class method of a plugin, such as `powers`, answers for a section. Raises `PluginError`."""
         plugin: Any = self._load(kind, name)
         with self._calling(kind, name, method):
-            answer: Any = getattr(plugin, method)(section)
+            answer: Any = getattr(plugin, method)(copy.deepcopy(section))
             found = list(answer) if isinstance(answer, Iterator) else answer
             fault = fault_of_answer(method, found)
         if fault:
@@ -145,20 +152,20 @@ class Registry:
         """Why a resource handler cannot use these credentials; empty if it may. Raises `PluginError`."""
         plugin = self.resource(name)
         with self._calling("resource", name, "auth_fault"):
-            answer = plugin.auth_fault(auth)
+            answer = plugin.auth_fault(dict(auth))
         if fault := fault_of_answer("auth_fault", answer):
             raise self._breach("resource", name, f"{fault}{place_of(plugin.auth_fault)}")
-        return answer
+        return sound_text(answer, hiding(auth))
 
     def way_in(self, name: str, settings: Mapping[str, Any], id: InstanceId) -> str:
         """A command by which people enter an instance without SSH; empty if there is none. Raises `PluginError`."""
         plugin = self.resource(name)
         with self._calling("resource", name, "way_in"):
-            command: object = plugin.way_in(settings, id)
+            command: object = plugin.way_in(copy.deepcopy(settings), id)
         if not isinstance(command, str):
             fault = f"way_in() answered {type(command).__name__}, expected a text{place_of(plugin.way_in)}"
             raise self._breach("resource", name, fault)
-        return command
+        return sound_text(command)
 
     def contextualised(self, section: Mapping[str, Any], render: Render) -> Context:
         """The context that the contextualiser of a section makes.
@@ -177,7 +184,7 @@ class Registry:
 
         with plugin_code(unexpected):
             try:
-                made: object = plugin().contextualise(section, render)
+                made: object = plugin().contextualise(copy.deepcopy(section), render)
             except ProviderError as error:
                 redact = hiding(section)
                 refusal = sound(error, redact, lambda how: breach_text(who, f"contextualise() raised {how}"))
@@ -219,7 +226,7 @@ class Registry:
     def _breach(self, kind: str, name: str, fault: str) -> PluginError:
         return PluginError(breach_text(self.named(kind, name), fault), PluginState.BREAKS_CONTRACT)
 
-    def _calling(self, kind: str, name: str, method: str) -> AbstractContextManager[None]:
+    def _calling(self, kind: str, name: str, method: str) -> contextlib.AbstractContextManager[None]:
         """Whatever a class method of a plugin raises within is a `PluginError`."""
         return plugin_code(lambda error: self._breach(kind, name, f"{method}() raised {described(error)}"))
 
@@ -352,8 +359,13 @@ def fault_of_class(plugin: type) -> str:
     """What is wrong with the class attributes of a plugin and the answers of its class methods, with the place."""
     if fault := fault_of_declarations(plugin):
         return f"{fault}{place_of(plugin)}"
-    method, fault = fault_of_answers(plugin)
-    return f"{fault}{place_of(getattr(plugin, method)) or place_of(plugin)}" if fault else ""
+    for name in asked_methods(plugin):
+        method: object = getattr(plugin, name)
+        # A call that raises is no fault: an empty section may lack what the method needs.
+        with contextlib.suppress(PluginError), plugin_code(lambda error: PluginError(described(error))):
+            if fault := fault_of_method(name, method):
+                return f"{fault}{place_of(method) or place_of(plugin)}"
+    return ""
 
 
 def sound_schema(kind: str, who: str, plugin: type) -> Mapping[str, Any]:

@@ -1,4 +1,7 @@
-"""Makes the `ProviderError`s of plugins safe to use: a subclass, or an attribute set later, may be wrong in any way."""
+"""Makes the texts and `ProviderError`s of plugins safe to use.
+
+A subclass of an error, or an attribute set later, may be wrong in any way.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from occopus_core.printable import one_line
 T = TypeVar("T")
 
 LONGEST_TEXT = 2000
-"""The most characters of an error's text that are kept."""
+"""The most characters of an error, and of another text of a plugin, that are kept."""
 
 
 def sound(error: ProviderError, redact: Callable[[str], str], breach: Callable[[str], str]) -> ProviderError:
@@ -31,6 +34,11 @@ def sound(error: ProviderError, redact: Callable[[str], str], breach: Callable[[
     return made.with_traceback(error.__traceback__)
 
 
+def sound_text(text: str, redact: Callable[[str], str] = str) -> str:
+    """A text of a plugin, also of a type of its own, in one line of bounded length, without control characters."""
+    return one_line(str.__str__(text), redact, LONGEST_TEXT) if text else ""
+
+
 def fault_of_error(error: ProviderError) -> str:
     """What is wrong with an error, such as ``at is int, expected a text``; empty if nothing is."""
     return _Parts(error).fault
@@ -39,7 +47,7 @@ def fault_of_error(error: ProviderError) -> str:
 def _made(
     error: ProviderError, parts: _Parts, redact: Callable[[str], str], breach: Callable[[str], str]
 ) -> ProviderError:
-    text = one_line(parts.text, redact, LONGEST_TEXT)
+    text = sound_text(parts.text, redact)
     if parts.fault:
         said = breach(f"{type(error).__name__}, whose {parts.fault}{place(error)}")
         text = f"{text}; {said}" if text else said
@@ -47,7 +55,7 @@ def _made(
         text = f"{text or NO_REASON}{place(error)}"
     kind: Any = next(one for one in type(error).__mro__ if one.__module__.startswith("occopus_core."))
     made: ProviderError = kind.__new__(kind)
-    request_id = parts.request_id and one_line(parts.request_id, redact, LONGEST_TEXT)
+    request_id = parts.request_id and sound_text(parts.request_id, redact)
     ProviderError.__init__(made, text, request_id=request_id, unreached=parts.unreached)
     if isinstance(made, ThrottledError):
         made.retry_after = parts.retry_after

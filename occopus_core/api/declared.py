@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import re
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -33,24 +33,19 @@ def fault_of_declared(plugin: type, name: str, value: object) -> str:
     return "" if is_right(value) else f"{name} is {reprlib.repr(value)}, expected {expected}"
 
 
-def fault_of_answers(plugin: type) -> tuple[str, str]:
-    """The class method, such as `powers`, that answers wrongly for an empty section, and the fault.
+def asked_methods(plugin: type) -> Sequence[str]:
+    """The names of the class methods of a plugin whose answers are checked when it is loaded."""
+    return [name for base, names in _ASKED.items() if issubclass(plugin, base) for name in names]
 
-    Both are empty if none does.
 
-    A call that raises is no fault: an empty section may lack what the method needs.
+def fault_of_method(name: str, method: Any) -> str:
+    """What is wrong with the answer of such a class method for an empty section; empty if nothing is.
+
+    Raises what the method raises: an empty section may lack what it needs.
     """
-    for base, names in _ASKED.items():
-        for name in names if issubclass(plugin, base) else ():
-            method: Any = getattr(plugin, name)
-            if not callable(method):
-                return name, f"its {name} is {reprlib.repr(method)}, expected a method"
-            fault = ""
-            with contextlib.suppress(Exception, SystemExit):
-                fault = fault_of_answer(name, method({}))
-            if fault:
-                return name, fault
-    return "", ""
+    if not callable(method):
+        return f"its {name} is {reprlib.repr(method)}, expected a method"
+    return fault_of_answer(name, method({}))
 
 
 def fault_of_answer(name: str, answer: object) -> str:
@@ -61,8 +56,7 @@ def fault_of_answer(name: str, answer: object) -> str:
     texts = [one for one in found if isinstance(one, str)]
     if len(texts) < len(found):
         return f"{name}() answered a value that is not a sequence of texts"
-    halves = any("\ud800" <= each <= "\udfff" for text in texts for each in text)
-    return f"{name}() answered a text with half of a character" if halves else ""
+    return f"{name}() answered a text with half of a character" if _has_half_characters(texts) else ""
 
 
 def fault_of_context(made: object, forms: Collection[ContextForm]) -> str:
@@ -79,9 +73,16 @@ def fault_of_context(made: object, forms: Collection[ContextForm]) -> str:
         items = value if isinstance(value, list | tuple) else ()
         if not isinstance(value, kinds) or not all(isinstance(item, str) for item in items):
             return f"the {name} of its Context is of a wrong type"
-    used = {ContextForm.USER_DATA: made.user_data is not None, ContextForm.PROCESS: bool(made.env or made.command)}
+        if _has_half_characters([value, *items]):
+            return f"the {name} of its Context has half of a character"
+    used = {ContextForm.USER_DATA: made.user_data is not None, ContextForm.PROCESS: bool(made.env or words)}
     undeclared = [form.value for form in ContextForm if used[form] and form not in forms]
     return f"its Context has {undeclared[0]}, which is not among its forms" if undeclared else ""
+
+
+def _has_half_characters(values: Iterable[object]) -> bool:
+    """True if a text among the values has a surrogate, which no encoding can write."""
+    return any(_SURROGATE.search(value) for value in values if isinstance(value, str))
 
 
 def guarded_keys(plugin: type) -> frozenset[str]:
@@ -135,6 +136,7 @@ def _all_of(kind: type, *containers: type) -> Callable[[object], bool]:
     return lambda value: isinstance(value, containers) and all(isinstance(one, kind) for one in value)  # type: ignore[attr-defined]
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 JUMP = "jump"
 """The key of a login for a host on the way (`occopus_core.api.ssh.LOGIN_PROPERTIES`): refused in every section."""
 _ENDPOINT = "endpoint"

@@ -13,10 +13,12 @@ import pytest
 from stevedore.extension import ExtensionManager
 
 from occopus_core import plugin_import, registry
-from occopus_core.api import PermanentError, SectionFault
+from occopus_core.api import Context, PermanentError, SectionFault
+from occopus_core.contextualisers.basic import Basic
 from occopus_core.error_place import UNEXPECTED
 from occopus_core.installed import installed_plugins
 from occopus_core.registry import PluginError, Registry, imported
+from occopus_core.sound_errors import LONGEST_TEXT
 from occopus_core.testing.memory import MemoryHandler
 from tests.unit.engine.fakes import config_manager, contextualiser
 from tests.unit.plugins import CHECKER as PLUGIN
@@ -282,6 +284,79 @@ def test_an_answer_that_is_no_sequence_of_texts_is_refused(answer):
     registry = Registry({("resource", "fussy"): type("Answers", (Fussy,), {"answer": answer})})
     with pytest.raises(PluginError, match=r"powers\(\) answered a value that is not a sequence of texts"):
         registry.texts("resource", "fussy", "powers", {})
+
+
+def _change(given):
+    given["added"] = object()
+    given.pop("type", None)
+    given.get("inner", {}).clear()
+
+
+def test_a_plugin_may_change_what_it_is_given():
+    class Changes(MemoryHandler):
+        @classmethod
+        def powers(cls, resource):
+            _change(resource)
+            return ["a power"]
+
+        sources = exclusive = unshared = powers
+
+        @classmethod
+        def auth_fault(cls, auth):
+            _change(auth)
+            return ""
+
+        @classmethod
+        def way_in(cls, settings, id):
+            _change(settings)
+            return f"enter {id}"
+
+    class ChangesContext(Basic):
+        def contextualise(self, section, render):
+            _change(section)
+            return Context()
+
+    class ChangesFaults(config_manager()):
+        @classmethod
+        def faults(cls, section):
+            _change(section)
+            return ()
+
+    kinds = {"resource": Changes, "context": ChangesContext, "config": ChangesFaults}
+    registry = Registry({(kind, "mine"): plugin for kind, plugin in kinds.items()})
+    section, auth = {"type": "mine", "inner": {"a": 1}}, {"type": "password"}
+    for method in ("powers", "sources", "exclusive", "unshared"):
+        assert registry.texts("resource", "mine", method, section) == ["a power"]
+    assert registry.auth_fault("mine", auth) == ""
+    assert registry.way_in("mine", section, "i-1") == "enter i-1"
+    assert registry.section_faults(section) == []
+    assert registry.contextualised(section, None) == Context()
+    assert (section, auth) == ({"type": "mine", "inner": {"a": 1}}, {"type": "password"})
+
+
+def test_texts_of_class_methods_are_one_short_line_without_control_characters_and_secrets():
+    class Says(MemoryHandler):
+        @classmethod
+        def auth_fault(cls, auth):
+            return f"\x1b[31mno\nuser {auth.get('password')}" + "x" * 9_000
+
+        @classmethod
+        def way_in(cls, settings, id):
+            return f"\x1b]0;title\x07enter\n{id}" + "x" * 9_000
+
+    class Finds(config_manager()):
+        @classmethod
+        def faults(cls, section):
+            return [SectionFault("type", "\x1b[31mwrong\nhere" + "x" * 9_000)] if section else ()
+
+    registry = Registry({("resource", "mine"): Says, ("config", "mine"): Finds})
+    texts = [
+        registry.auth_fault("mine", {"password": "s3cret-value"}),
+        registry.way_in("mine", {}, "i-1"),
+        registry.section_faults({"type": "mine"})[0].message,
+    ]
+    assert [text.partition("xx")[0] for text in texts] == ["no user ***", "enter i-1", "wrong here"]
+    assert [len(text) for text in texts] == [LONGEST_TEXT] * 3
 
 
 def test_credentials_that_a_handler_fails_to_check_are_not_shown():

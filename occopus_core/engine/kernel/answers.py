@@ -11,8 +11,7 @@ from occopus_core.api.errors import PermanentError, ProviderError
 from occopus_core.api.health import Verdict
 from occopus_core.api.resource import Instance
 from occopus_core.engine.kernel.outcome import Outcome
-from occopus_core.printable import one_line
-from occopus_core.sound_errors import LONGEST_TEXT
+from occopus_core.sound_errors import sound_text
 
 Redact = Callable[[str], str]
 T = TypeVar("T")
@@ -23,8 +22,6 @@ _TEXTS: Mapping[type, tuple[str, ...]] = {
     ConfigStatus: ("reason", "progress", "attributes", "output"),
 }
 """Fields with texts of providers, by class. All other parts of a result stay as they are."""
-_LINES = ("raw_state", "reason", "progress")
-"""Those of them that are one line of limited length, without control characters."""
 
 
 def without_secrets(outcome: Outcome[T], redact: Redact) -> Outcome[T]:
@@ -76,6 +73,6 @@ def _taken_over(kind: type, value: Any, redact: Redact) -> Any:
     """An answer as an object of the contract's own class, with plain texts: those of a subclass may raise later."""
     fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(kind)}
     plain = {name: str.__str__(text) for name, text in fields.items() if isinstance(text, str)}
-    texts = {name: redacted(fields[name], redact) for name in _TEXTS[kind] if fields[name]}
-    texts |= {name: one_line(texts[name], str, LONGEST_TEXT) for name in _LINES if isinstance(texts.get(name), str)}
+    clean = sound_text if kind is Verdict else redacted  # the others are cleaned where they are checked
+    texts = {name: clean(fields[name], redact) for name in _TEXTS[kind] if fields[name]}
     return kind(**{**fields, **plain, **texts})

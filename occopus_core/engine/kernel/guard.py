@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from occopus_core.api.errors import PermanentError, ProviderError
-from occopus_core.api.health import HealthChecker
+from occopus_core.api.health import HealthChecker, Probe
 from occopus_core.api.resource import Connection, CreateRequest
 from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.error_place import breach_text, described, place, place_of_method
@@ -89,11 +89,15 @@ def _place_of_method(handler: object, what: str) -> str:
     return place_of_method(getattr(handler, "guarded", handler), what)
 
 
-def _of_its_own(value: Any) -> Any:
-    """An argument that a plugin may change without an effect on the core."""
+def _copied(value: Any) -> Any:
+    """An argument of a call with mappings and lists of its own, since the plugin may change them."""
     if isinstance(value, CreateRequest):
         return dataclasses.replace(value, resource=copy.deepcopy(value.resource))
-    return [*value] if isinstance(value, list) else value
+    if isinstance(value, Probe):
+        return dataclasses.replace(value, value=copy.deepcopy(value.value), auth=dict(value.auth))
+    if isinstance(value, Mapping):
+        return copy.deepcopy(value)
+    return list(map(_copied, value)) if isinstance(value, list | tuple) else value
 
 
 class _Guarded:
@@ -110,7 +114,7 @@ class _Guarded:
                 raise breach(self, f"reading its {name} raised {described(error)}") from None
         # The method is read within the call, since reading it may raise, too.
         return lambda *values, **named: self._call(
-            name, lambda: getattr(self.guarded, name)(*map(_of_its_own, values), **named)
+            name, lambda: getattr(self.guarded, name)(*map(_copied, values), **named)
         )
 
     def list_owned(self, owner: object) -> list[Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from occopus_core.api.resource import LONGEST_ID, Address, Instance, InstanceId, Owner
-from occopus_core.printable import one_line
-from occopus_core.sound_errors import LONGEST_TEXT
+from occopus_core.sound_errors import sound_text
 
 _SHOWN = 60
 """The most characters of an invalid text that messages show."""
@@ -37,8 +36,8 @@ def _plain(answer: Instance) -> Instance:
         tuple(_address(address) for address in answer.addresses),
         _identifying("token", answer.token),
         None if answer.owner is None else _owner(answer.owner),
-        one_line(str.__str__(answer.raw_state), str, LONGEST_TEXT),
-        one_line(str.__str__(answer.reason), str, LONGEST_TEXT),
+        sound_text(answer.raw_state),
+        sound_text(answer.reason),
     )
 
 
@@ -62,7 +61,7 @@ def _identifying(what: str, text: str) -> str:
 def _address(address: object) -> Address:
     if not isinstance(address, Address):
         raise WrongInstanceError(f"addresses have {type(address).__name__}, expected Address")
-    return Address(one_line(str.__str__(address.value), str, LONGEST_TEXT), address.kind)
+    return Address(sound_text(address.value), address.kind)
 
 
 def _owner(owner: Owner) -> Owner:

@@ -8,8 +8,8 @@ from typing import Any
 
 from occopus_core.api.config import ConfigNode, ConfigStatus
 from occopus_core.named_secrets import hiding
-from occopus_core.printable import cleaned, cut, end_of, one_line
-from occopus_core.sound_errors import LONGEST_TEXT
+from occopus_core.printable import cleaned, cut, end_of
+from occopus_core.sound_errors import sound_text
 
 KEPT_LINES = 10
 """The most lines of output that the reason of a failure has."""
@@ -69,16 +69,12 @@ def sound_status(status: ConfigStatus, redact: Callable[[str], str]) -> ConfigSt
     """
     return ConfigStatus(
         status.state,
-        _line(status.reason, redact),
-        _line(status.progress, redact),
+        sound_text(status.reason, redact),
+        sound_text(status.progress, redact),
         status.attributes,
         str.__str__(status.generation),
         _output(str.__str__(status.output), redact),
     )
-
-
-def _line(text: str, redact: Callable[[str], str]) -> str:
-    return one_line(str.__str__(text), redact, LONGEST_TEXT) if text else ""
 
 
 def _output(text: str, redact: Callable[[str], str]) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from occopus_core.engine.planning.fingerprints import PLACEHOLDER_NODE_ID
 from occopus_core.engine.planning.preparation import Scope, Subject
+from occopus_core.sound_errors import sound_text
 
 _SHOWN = 3
 """How many things a message names."""
@@ -88,6 +89,6 @@ class Taken:
 
 def named(claims: Collection[Claim]) -> str:
     """The things in words, for messages."""
-    names = sorted(claim.what for claim in claims)
+    names = sorted(sound_text(claim.what) for claim in claims)
     more = len(names) - _SHOWN
     return " and ".join(names) if more <= 0 else f"{', '.join(names[:_SHOWN])} and {more} more"

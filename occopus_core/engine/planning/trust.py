@@ -16,6 +16,7 @@ from occopus_core.credentials import Credentials, Section
 from occopus_core.descriptions.model import Implementation, NodeDefinition
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem
 from occopus_core.registry import PluginError, PluginState, Registry
+from occopus_core.sound_errors import sound_text
 from occopus_core.template_inspection import calls_commands
 
 _DEVIOUS = re.compile(r"\{[{%#]|\.\.|[\\%@\s]")
@@ -87,7 +88,7 @@ def _faults(one: Implementation, registry: Registry, allowed: _Allowed) -> Itera
         yield from broken
         return
     for at, power in _powers(one, registry):
-        yield at, f"{power}: {_ADVICE}"
+        yield at, f"{sound_text(power)}: {_ADVICE}"
     for at in _jumps(one):
         yield (
             at,
@@ -202,8 +203,8 @@ def _has_jump_host(value: Any) -> bool:
 
 
 def _without_secrets(source: str) -> str:
-    """A source without user, password, query and fragment."""
-    return re.split(r"[?#]", re.sub(r"//[^/]*@", "//", source))[0]
+    """A source without user, password, query and fragment, as it is shown."""
+    return sound_text(re.split(r"[?#]", re.sub(r"//[^/]*@", "//", source))[0])
 
 
 def _strangers(kind: Section, section: Mapping[str, Any], plugin: type, allowed: _Allowed) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from occopus_core.api import (
     Notifier,
     ResourceHandler,
 )
-from occopus_core.api.declared import fault_of_answers, fault_of_declarations
+from occopus_core.api.declared import asked_methods, fault_of_declarations, fault_of_method
 from occopus_core.registry import PluginError, Registry
 
 GRACE = "a number of seconds from 0 to 86400"
@@ -122,9 +122,15 @@ def test_a_method_without_io_that_answers_a_wrong_type_is_found_when_the_plugin_
 
 @pytest.mark.parametrize("base", [ConfigManager, HealthChecker, Contextualiser])
 def test_powers_are_texts_for_every_kind(base):
-    wrong = plugin(base, powers=staticmethod(lambda section: "a bill"))
-    assert fault_of_answers(wrong) == ("powers", "powers() answered a value that is not a sequence of texts")
+    assert "powers" in asked_methods(base)
+    assert fault_of_method("powers", lambda _: "a bill") == "powers() answered a value that is not a sequence of texts"
 
 
-def test_a_method_that_needs_more_than_an_empty_section_is_no_fault():
-    assert fault_of_answers(plugin(ResourceHandler, powers=staticmethod(lambda section: section["x"]))) == ("", "")
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("name", ["powers", "auth_fault"])
+def test_a_method_that_raises_for_an_empty_section_is_no_fault(name, error):
+    def raises(_):
+        raise error
+
+    mine = plugin(ResourceHandler, **{name: staticmethod(raises)})
+    assert Registry({("resource", "mine"): mine}).resource("mine") is mine

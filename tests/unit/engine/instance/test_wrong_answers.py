@@ -330,6 +330,7 @@ CONTEXTS = {
     "none": (lambda: None, "contextualise() answered NoneType, expected a Context"),
     "mapping": (lambda: Context(user_data={"a": 1}), "the user_data of its Context is of a wrong type"),
     "bytes": (lambda: Context(user_data=b"x"), "the user_data of its Context is of a wrong type"),
+    "half": (lambda: Context(user_data="a\ud800"), "the user_data of its Context has half of a character"),
     "env": (lambda: Context(env="A=b"), "the env of its Context is of a wrong type"),
     "form": (lambda: Context(env=("A=b",)), "its Context has environment and command, which is not among its forms"),
     "command": (lambda: Context(command="ls"), "its Context has environment and command, which is not among its forms"),

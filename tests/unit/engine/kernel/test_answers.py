@@ -14,6 +14,7 @@ from occopus_core.engine.kernel.answers import without_secrets
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.loop import Loop, Outcome
 from occopus_core.redaction import Redactor
+from occopus_core.sound_errors import LONGEST_TEXT
 from occopus_core.testing.time import InlineExecutor
 
 SECRET = "correct horse"
@@ -53,6 +54,14 @@ def test_the_texts_of_answers_lose_the_secret():
     assert hidden(safe["c"].get().progress)
     assert safe["c"].get().attributes == {"url": "http://x/***", "port": ["***", 1]}
     assert safe["d"] == (None, 1, "as it is")
+
+
+def test_the_reason_of_a_verdict_is_one_short_line_without_control_characters():
+    made = [Verdict(False, f"\x1b[31mport\n\n80\x00 {SAID}"), Verdict(False, "x" * 9_000_000)]
+    said, long = without_secrets(Outcome(value=made), REDACT).get()
+    assert said.reason.startswith("port 80  refused: ")
+    assert hidden(said.reason)
+    assert len(long.reason) == LONGEST_TEXT
 
 
 class Loud(str):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from occopus_core.api import Connection, PermanentError
+from occopus_core.api import Connection, Context, CreateRequest, Owner, PermanentError, Probe
 from occopus_core.engine.kernel.call_limits import CallLimits
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.config_managers import ManagerConnection
@@ -128,3 +128,16 @@ def test_a_method_that_raises_when_it_is_read_is_a_breach_with_the_name_of_the_p
 
 def test_the_place_of_a_method_that_raises_when_it_is_read_is_not_known():
     assert place_of_method(Unreadable(), "create") == ""
+
+
+def test_a_plugin_may_change_what_it_is_given():
+    def change(given):
+        for each in given if isinstance(given, list) else [given]:
+            getattr(each, "resource", getattr(each, "value", each)).clear()
+
+    resource, value = {"type": "x"}, {"url": "y"}
+    plugin = guarded(SimpleNamespace(create=change, check=change, check_host=change), lambda: "x", str)
+    plugin.create(CreateRequest("t", Owner("one"), resource, Context()))
+    plugin.check([Probe("n-1", "", value)])
+    plugin.check_host(value)
+    assert (resource, value) == ({"type": "x"}, {"url": "y"})
