@@ -20,7 +20,7 @@ from occopus_core.engine.instance.output import job_output, with_output, without
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.instance.work import Phase, Work
 from occopus_core.engine.kernel.batch import Batch
-from occopus_core.engine.kernel.config_managers import ManagerConnection, Statuses
+from occopus_core.engine.kernel.config_managers import Call, ManagerConnection, Statuses
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.intervals import backoff, poll_interval
 from occopus_core.engine.kernel.loop import Outcome
@@ -187,8 +187,8 @@ class Configuring:
     def _cancel(self, link: ManagerConnection, works: Sequence[Work], ended: Callable[[], None], tries: int) -> None:
         nodes = [recorded_node(work, self._runtime.scope.installation) for work in works]
 
-        def cancel(manager: ConfigManager) -> None:
-            return None if self._halted else manager.cancel([*nodes])  # a later pass may have started another job
+        def cancel(manager: ConfigManager, nodes: Sequence[ConfigNode]) -> None:
+            return None if self._halted else manager.cancel(nodes)  # a later pass may have started another job
 
         def answered(outcome: Outcome[None]) -> None:
             if self._halted:
@@ -234,7 +234,7 @@ class Configuring:
 
         def ask() -> None:
             if not job.over:
-                self._ask(job, "configure", lambda manager: manager.configure(node), self._configure)
+                self._ask(job, "configure", lambda manager, nodes: manager.configure(*nodes), self._configure)
 
         # Before the call: if this process dies then, the next one cancels the job if it is not wanted.
         note(self._runtime, work, ask, state=ConfigState.RUNNING, reason="")
@@ -242,9 +242,9 @@ class Configuring:
     def _register(self, job: _Job) -> None:
         if not job.over:
             job.asked_at = self._runtime.clock.monotonic()
-            self._ask(job, "register", lambda manager: manager.register(job.node), self._register)
+            self._ask(job, "register", lambda manager, nodes: manager.register(*nodes), self._register)
 
-    def _ask(self, job: _Job, what: str, call: Callable[[ConfigManager], None], again: Callable[[_Job], None]) -> None:
+    def _ask(self, job: _Job, what: str, call: Call[None], again: Callable[[_Job], None]) -> None:
         refuse_if_lost = self._runtime.journal.refuse_if_lost
         begun = self._lifecycle.queue([job.work], job.link.limits.moved)
         job.link.ask(what, call, lambda outcome: self._asked(job, outcome, again), refuse_if_lost, begun, [job.node])

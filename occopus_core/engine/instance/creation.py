@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from occopus_core.api.config import ConfigManager
+from occopus_core.api.config import ConfigManager, ConfigNode
 from occopus_core.api.errors import ProviderError, QuotaError, TransientError
 from occopus_core.api.resource import CreateRequest, Feature, Instance, InstanceState, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
@@ -237,8 +237,8 @@ class Creation:
         assert work.prepared.configuration is not None, "only an instance with a configuration manager is registered"
         configuration = work.prepared.configuration
 
-        def register(manager: ConfigManager) -> None:
-            return None if work.dropping else manager.register(configuration.node)
+        def register(manager: ConfigManager, nodes: Sequence[ConfigNode]) -> None:
+            return None if work.dropping else manager.register(*nodes)
 
         work.calling = True
         refuse = self._runtime.journal.refuse_if_lost

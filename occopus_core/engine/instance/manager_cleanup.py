@@ -42,7 +42,7 @@ class ManagerCleanup:
         node = registered_node(record, self.installation)
 
         def ask(link: ManagerConnection, answered: Answered) -> None:
-            link.ask("forget", lambda manager: manager.forget(node), answered, self.before, nodes=[node])
+            link.ask("forget", lambda manager, nodes: manager.forget(*nodes), answered, self.before, nodes=[node])
 
         self._ask(record, ask, done)
 
@@ -50,7 +50,7 @@ class ManagerCleanup:
         """The same for an infrastructure."""
 
         def ask(link: ManagerConnection, answered: Answered) -> None:
-            call = lambda manager: manager.forget_infrastructure(record.infra_id)  # noqa: E731
+            call = lambda manager, _: manager.forget_infrastructure(record.infra_id)  # noqa: E731
             link.ask("forget_infrastructure", call, answered, self.before)
 
         self._ask(record, ask, done)

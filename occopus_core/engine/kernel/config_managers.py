@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,8 @@ from occopus_core.sound_errors import sound
 from occopus_core.store.records import LeaseLostError
 
 T = TypeVar("T")
+Call = Callable[[ConfigManager, Sequence[ConfigNode]], T]
+"""A call of a manager, for nodes."""
 Statuses = Mapping[str, Outcome[ConfigStatus]]
 """The outcome of `status` for each node id."""
 
@@ -57,13 +60,13 @@ class ManagerConnection(OpenConnection[ConfigManager]):
     def ask(
         self,
         what: str,
-        call: Callable[[ConfigManager], T],
+        call: Call[T],
         done: Callable[[Outcome[T]], None],
         before: Callable[[], None] = lambda: None,
         begun: Callable[[], None] = lambda: None,
         nodes: Sequence[ConfigNode] = (),
     ) -> None:
-        """Make a call for `nodes` in the pool when its turn comes; `what` names it in messages.
+        """Make a call for `nodes` in the pool when its turn comes; see `call`.
 
         `before` runs right before the call: it raises `LeaseLostError` if another process may hold the lease by then.
         Every other error is a `ProviderError`. `begun` is called when the call starts, and again with its outcome.
@@ -80,15 +83,16 @@ class ManagerConnection(OpenConnection[ConfigManager]):
 
         self.limits.submit(guarded, returned, what)
 
-    def call(self, what: str, call: Callable[[ConfigManager], T], nodes: Sequence[ConfigNode] = ()) -> T:
-        """Make a call in this thread. Any error of the manager is raised as a `ProviderError`.
+    def call(self, what: str, call: Call[T], nodes: Sequence[ConfigNode] = ()) -> T:
+        """Make a call in this thread; `what` names it in messages. `call` gets copies of the nodes.
 
-        Its text loses the values of `nodes`, for which the call is made, that may be secret by their names.
+        Any error of the manager is raised as a `ProviderError`. Its text loses the values of `nodes`, for which the
+        call is made, that may be secret by their names.
         """
         self._given.add(nodes)
         redact = self._redacting(nodes)
         try:
-            answer = call(self.plugin)
+            answer = call(self.plugin, list(map(_copied, nodes)))
         except ProviderError as error:
             raise sound(error, redact, lambda how: str(self._breach(what, f"raised {how}"))) from None
         except BaseException as error:
@@ -114,7 +118,7 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         If a call for several nodes fails in another way, each node is asked for by itself: one may be the cause.
         """
         try:
-            answer = self.call("status", lambda manager: manager.status([*nodes]), nodes)
+            answer = self.call("status", lambda manager, copies: manager.status(copies), nodes)
         except (TransientError, AuthError):
             raise
         except ProviderError as error:
@@ -125,14 +129,14 @@ class ManagerConnection(OpenConnection[ConfigManager]):
 
     def leave(self, node: ConfigNode) -> bool:
         """See `ConfigManager.leave`. Runs in the pool. Raises `ProviderError`."""
-        answer: Any = self.call("leave", lambda manager: manager.leave(node), [node])
+        answer: Any = self.call("leave", lambda manager, nodes: manager.leave(*nodes), [node])
         if answer is not True and answer is not False:
             raise self._wrong_answer("leave", f"answered {type(answer).__name__}, expected a bool")
         return bool(answer)
 
     def template_variables(self, node: ConfigNode) -> Mapping[str, Any]:
         """See `ConfigManager.template_variables`. Raises `ProviderError`."""
-        answer: Any = self.call("template_variables", lambda manager: manager.template_variables(node), [node])
+        answer: Any = self.call("template_variables", lambda manager, nodes: manager.template_variables(*nodes), [node])
         try:
             variables: dict[Any, Any] = dict(answer) if isinstance(answer, Mapping) else {None: answer}
         except (Exception, SystemExit) as error:
@@ -181,6 +185,13 @@ class ManagerConnection(OpenConnection[ConfigManager]):
         if outcome.error is None or isinstance(outcome.error, ProviderError | LeaseLostError):
             return outcome
         return Outcome(error=self._breach(what, f"raised {described(outcome.error)}"))
+
+
+def _copied(node: ConfigNode) -> ConfigNode:
+    """The node with mappings of its own, since the manager may change them."""
+    section, attributes = copy.deepcopy(node.section), copy.deepcopy(node.attributes)
+    mapped, variables = copy.deepcopy(node.mapped), copy.deepcopy(node.variables)
+    return dataclasses.replace(node, section=section, attributes=attributes, mapped=mapped, variables=variables)
 
 
 def _fault_of_answer(answer: object, node_id: str) -> str:

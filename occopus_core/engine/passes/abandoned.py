@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from occopus_core.api.config import ConfigManager, Registered
+from occopus_core.api.config import ConfigManager, ConfigNode, Registered
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup, summary
 from occopus_core.engine.kernel.config_managers import ManagerConnection
 from occopus_core.engine.kernel.error_text import reason
@@ -56,7 +56,7 @@ def find_registered(resources: Resources) -> Steps[Listed]:
     answers: dict[ManagerConnection, Outcome[list[Registered]]] = {}
     installation = resources.store.installation
 
-    def ask(manager: ConfigManager) -> list[Registered]:
+    def ask(manager: ConfigManager, _: Sequence[ConfigNode]) -> list[Registered]:
         return list(manager.list_registered(installation))
 
     def ask_link(link: ManagerConnection) -> None:

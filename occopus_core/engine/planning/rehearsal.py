@@ -216,7 +216,7 @@ def _rehearse(
     if prepared.configuration is not None:
         node, link_of_manager = prepared.configuration.node, prepared.configuration.link
         with found.collecting("config_management"):
-            link_of_manager.call("check", lambda manager: manager.check(node), [node])
+            link_of_manager.call("check", lambda manager, nodes: manager.check(*nodes), [node])
     return "" if found.messages else fingerprint(scope.installation, prepared.request)
 
 

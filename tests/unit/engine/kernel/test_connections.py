@@ -116,7 +116,7 @@ def test_the_text_of_an_error_of_a_managers_constructor_is_kept_without_the_secr
     world.install("config", "mine", Refusing)
     made = world.resources().connections
     with pytest.raises(AuthError) as caught:
-        made.config({"type": "mine", "endpoint": "there"}).call("check", lambda manager: manager.check(None))
+        made.config({"type": "mine", "endpoint": "there"}).call("check", lambda manager, _: manager.check(None))
     assert str(caught.value) == "needs a user ***"
 
 
@@ -165,9 +165,9 @@ def test_a_manager_whose_constructor_hangs_is_named(world, monkeypatch):
     world.install("config", "slow", Slow)
     link = world.resources().connections.config({"type": "slow", "endpoint": "here"})
     with pytest.raises(PermanentError, match="'slow here' breaks its contract: its constructor has not returned"):
-        link.call("check", lambda manager: manager.check(None))
+        link.call("check", lambda manager, _: manager.check(None))
     gate.opened.set()
-    link.call("check", lambda manager: manager.check(None))
+    link.call("check", lambda manager, _: manager.check(None))
 
 
 class OfObject:

@@ -40,7 +40,7 @@ def manager(error, pool):
     link = ManagerConnection(
         lambda _: plugin, {}, Connection("x", {}, {}), limits, Jobs(None), "x", lambda: "the manager"
     )
-    return lambda: link.call("register", lambda made: made.register())
+    return lambda: link.call("register", lambda made, _: made.register())
 
 
 @pytest.mark.parametrize("make", [handler, manager])
@@ -83,7 +83,7 @@ def call_manager(name, method, pool):
     link = ManagerConnection(
         lambda _: SimpleNamespace(**{name: method}), {}, Connection("x", {}, {}), limits, Jobs(None), "x", lambda: "x"
     )
-    return lambda: link.call(name, lambda made: getattr(made, name)())
+    return lambda: link.call(name, lambda made, _: getattr(made, name)())
 
 
 @pytest.mark.filterwarnings("error")

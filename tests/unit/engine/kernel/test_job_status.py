@@ -72,12 +72,12 @@ def test_every_text_loses_the_secrets_of_former_descriptions_too(link, plugin):
     assert [status.reason, status.progress, status.output] == ["*** ***"] * 3
     plugin.error = PermanentError("former-42 present-42")
     with pytest.raises(PermanentError, match=r"^\*\*\* \*\*\*$"):
-        link.call("forget", lambda manager: manager.forget(CHANGED), [CHANGED])
+        link.call("forget", lambda manager, nodes: manager.forget(*nodes), [CHANGED])
 
 
 def test_what_was_forgotten_is_not_remembered(link, plugin):
     link.statuses([NODE])
-    link.call("forget", lambda manager: manager.forget(NODE), [NODE])
+    link.call("forget", lambda manager, nodes: manager.forget(*nodes), [NODE])
     assert answered(link, plugin, "former-42", CHANGED, "").reason == "former-42"
 
 
@@ -111,3 +111,17 @@ def test_texts_of_a_type_of_the_plugins_own_are_plain(link, plugin):
 
     status = answered(link, plugin, Loud("disk full"))
     assert [type(status.reason), type(status.progress), type(status.output)] == [str] * 3
+
+
+def test_a_manager_may_change_the_nodes_that_it_is_given(link, plugin):
+    def change(nodes):
+        for node in nodes:
+            for given in (node.section, node.attributes, node.mapped, node.variables):
+                given["inner"].clear()
+        return {node.node_id: ConfigStatus(ConfigState.READY) for node in nodes}
+
+    plugin.status = change
+    section, attributes, mapped, variables = ({"inner": {"a": 1}} for _ in range(4))
+    node = dataclasses.replace(NODE, section=section, attributes=attributes, mapped=mapped, variables=variables)
+    link.statuses([node])
+    assert [section, attributes, mapped, variables] == [{"inner": {"a": 1}}] * 4

@@ -145,7 +145,7 @@ def link_to(plugin):
 def manager_error(error, method):
     link = link_to(SimpleNamespace(**{method: functools.partial(raise_it, error)}))
     with pytest.raises(ProviderError) as caught:
-        link.call(method, lambda made: getattr(made, method)([]))
+        link.call(method, lambda made, nodes: getattr(made, method)(nodes))
     return caught.value
 
 
