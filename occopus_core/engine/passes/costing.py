@@ -55,7 +55,9 @@ def costs(
 def _asked(handler: ResourceHandler, ids: Sequence[InstanceId]) -> Mapping[InstanceId, Decimal | None]:
     """The answer for these instances. Raises `ProviderError`."""
     answer = mapping_of(handler, "cost", handler.cost(ids))
-    known = {id: answer.get(id) for id in ids}
+    if lacking := [id for id in ids if id not in answer]:
+        raise wrong_answer(handler, "cost", f"left out '{lacking[0]}'")
+    known = {id: answer[id] for id in ids}
     for cost in known.values():
         if not isinstance(cost, Decimal | None):
             raise wrong_answer(handler, "cost", "did not answer a Decimal or None for each id")

@@ -15,8 +15,9 @@ def asked(world, monkeypatch):
     world.define("web")
     world.build(infrastructure("web"))
 
-    def ask(cost):
-        monkeypatch.setattr(world.handler, "cost", lambda _self, ids: dict.fromkeys(ids, cost))
+    def ask(cost, left_out=()):
+        answer = lambda _self, ids: {id: cost for id in ids if id not in left_out}  # noqa: E731
+        monkeypatch.setattr(world.handler, "cost", answer)
         warnings = []
         resources = world.resources()
         found = costs(resources.connections, resources.store, resources.store.instances("infra"), warnings.append)
@@ -44,3 +45,10 @@ def test_another_type_breaks_the_contract(asked):
     known, (text,) = asked(1.5)
     assert known is None
     assert "breaks its contract: cost() did not answer a Decimal or None for each id" in text
+
+
+def test_an_id_that_is_left_out_breaks_the_contract(asked, world):
+    (row,) = world.store.instances("infra")
+    known, (text,) = asked(Decimal(1), left_out={row.instance_id})
+    assert known is None
+    assert f"breaks its contract: cost() left out '{row.instance_id}' (" in text
