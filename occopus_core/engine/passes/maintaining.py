@@ -243,8 +243,13 @@ class _Pass:
     # Reporting
 
     def _tell_unanswered(self, who: str, outcomes: Mapping[str, Outcome[Any]]) -> None:
-        reasons = sorted({str(outcome.error) for outcome in outcomes.values() if outcome.error is not None})
-        self._tell_once(who, EventKind.WAITING, f"for {who}: {'; '.join(reasons)}" if reasons else "")
+        """Report each reason when it is new; several plugins may fail at once."""
+        reported = self._site.reported
+        texts = {f"for {who}: {outcome.error}" for outcome in outcomes.values() if outcome.error is not None}
+        for over in [text for text in reported if text.startswith(f"for {who}: ") and text not in texts]:
+            del reported[over]
+        for text in sorted(texts):
+            self._tell_once(text, EventKind.WAITING, text)
 
     def _note_unanswered(self, works: Iterable[Work], outcomes: Mapping[str, Outcome[Any]]) -> None:
         errors = {node_id: outcome.error for node_id, outcome in outcomes.items() if outcome.error is not None}

@@ -657,6 +657,21 @@ def test_a_manager_that_is_away_changes_nothing_and_is_told(world, managers):
     world.assert_runs({"db": 1})
 
 
+def test_each_of_several_managers_that_are_away_is_told_when_that_is_new(world, managers):
+    managers.define("db")
+    managers.define("web", endpoint="salt")
+    world.build(infrastructure("db", "web"))
+    convergence = world.convergence()
+    for name, kind in (("chef", "error_500"), ("salt", "hang")):
+        managers.at(name).set_faults([{"kind": kind, "operation": "status"}])
+        convergence.maintain()
+    told = [event.text for event in world.events if event.kind is EventKind.WAITING]
+    assert told == [
+        "for a configuration manager: memory manager: internal error",
+        "for a configuration manager: memory manager: status was not answered in time",
+    ]
+
+
 def test_a_ready_node_whose_configuration_fails_is_configured_again_ever_more_seldom(world, managers):
     managers.define("db")
     world.build(infrastructure("db"))
