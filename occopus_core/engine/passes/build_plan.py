@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from occopus_core.descriptions.model import Implementation, Infrastructure
 from occopus_core.descriptions.text import same_description
+from occopus_core.engine.differences.changed_checks import with_changed_checks
+from occopus_core.engine.differences.former_first import with_former_first
+from occopus_core.engine.differences.needs_of_followers import amend_with_needs, unconfigured
+from occopus_core.engine.differences.reconfiguring import Amended
+from occopus_core.engine.differences.replacing_outdated import amend_build
 from occopus_core.engine.instance.failure_detection import Notes
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Steps
-from occopus_core.engine.passes.changed_checks import with_changed_checks
 from occopus_core.engine.passes.context import PassContext
-from occopus_core.engine.passes.former_first import with_former_first
-from occopus_core.engine.passes.needs_of_followers import amend_with_needs, unconfigured
-from occopus_core.engine.passes.reconfiguring import Amended
-from occopus_core.engine.passes.replacing_outdated import amend_build
 from occopus_core.engine.passes.survey import survey, waiting_for_definitions
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import Design, InvalidDesignError

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from occopus_core.descriptions.model import Infrastructure, NodeDefinition
 from occopus_core.descriptions.text import same_description
+from occopus_core.engine.differences.dependencies import dependencies
+from occopus_core.engine.differences.outdated import with_outdated
 from occopus_core.engine.instance.failure_detection import notes_of, with_new_checks
 from occopus_core.engine.instance.reservation import new_works
 from occopus_core.engine.instance.runtime import Runtime
@@ -18,13 +20,12 @@ from occopus_core.engine.passes.belated import cleaning_up
 from occopus_core.engine.passes.build_plan import BuildPlan, adopted, plan_build
 from occopus_core.engine.passes.comparing import with_changes
 from occopus_core.engine.passes.context import PassContext
-from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import design_in_pool
 from occopus_core.engine.passes.destroying import places
 from occopus_core.engine.passes.errors import BusyError, UnconfiguredError, UnconfirmedError
 from occopus_core.engine.passes.forgetting import forget_left
 from occopus_core.engine.passes.life_time import first_life_time, move_end, refuse_past_end
-from occopus_core.engine.passes.outdated import mark_outdated, with_outdated
+from occopus_core.engine.passes.marking_outdated import mark_outdated
 from occopus_core.engine.passes.undoing import say_what_lacks, undo
 from occopus_core.engine.passes.waiting_for_lease import acquire_for_build
 from occopus_core.engine.planning.design import Design, Overlay, first_plan, refuse_undefined

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from occopus_core.descriptions.model import Implementation, Infrastructure
 from occopus_core.descriptions.text import same_description
+from occopus_core.engine.differences.retries import Retries
 from occopus_core.engine.instance.applicable import Applicable
 from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.runtime import Runtime
@@ -21,7 +22,6 @@ from occopus_core.engine.kernel.loop import Steps, Waiting
 from occopus_core.engine.passes.errors import AbandonedError
 from occopus_core.engine.passes.quiet_infrastructures import Known
 from occopus_core.engine.passes.resources import Resources
-from occopus_core.engine.passes.retries import Retries
 from occopus_core.engine.planning.blueprint import Blueprint
 from occopus_core.engine.planning.preparation import Scope
 from occopus_core.engine.planning.scaling import Answer

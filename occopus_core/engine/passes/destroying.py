@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from occopus_core.descriptions.graph import Graph
+from occopus_core.engine.differences.dependencies import dependencies
 from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.observe import ask_each, owned
 from occopus_core.engine.instance.reservation import stray_work
@@ -12,7 +13,6 @@ from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.belated import cleaning_up
 from occopus_core.engine.passes.context import PassContext
-from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.errors import UnconfirmedError
 from occopus_core.engine.passes.forgetting import forget
 from occopus_core.engine.passes.giving_up import give_up

@@ -9,6 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from occopus_core.descriptions.graph import Graph
+from occopus_core.engine.differences.dependencies import dependencies
+from occopus_core.engine.differences.reconfiguring import amend
+from occopus_core.engine.differences.replacing_outdated import with_outdated_due
 from occopus_core.engine.instance.applicable import Applicable
 from occopus_core.engine.instance.deletion import GOES_ON, OVERDUE
 from occopus_core.engine.instance.execution import DELETION_SECONDS, Orders
@@ -22,16 +25,13 @@ from occopus_core.engine.instance.work import Work, condemn
 from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.passes.belated import cleaning_up
 from occopus_core.engine.passes.context import PassContext
-from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import park_if_cut_off
 from occopus_core.engine.passes.destroying import destroy_leased
 from occopus_core.engine.passes.errors import BusyError, Passed
 from occopus_core.engine.passes.forgetting import forget_left
 from occopus_core.engine.passes.healing import is_new_failure, left_over, rationed, why_healed
 from occopus_core.engine.passes.life_time import attend, is_due
-from occopus_core.engine.passes.outdated import mark_outdated
-from occopus_core.engine.passes.reconfiguring import amend
-from occopus_core.engine.passes.replacing_outdated import with_outdated_due
+from occopus_core.engine.passes.marking_outdated import mark_outdated
 from occopus_core.engine.passes.requested_builds import apply_scaling, carry_out_requests, finish_rollback
 from occopus_core.engine.passes.survey import (
     Decided,

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
+from occopus_core.engine.differences.dependencies import dependencies
+from occopus_core.engine.differences.outdated import with_outdated
+from occopus_core.engine.differences.reconfiguring import amend
+from occopus_core.engine.differences.replacing_outdated import with_outdated_due
 from occopus_core.engine.instance.failure_detection import Notes
 from occopus_core.engine.instance.work import condemn
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.build_plan import plan_build
 from occopus_core.engine.passes.comparing import with_changes
 from occopus_core.engine.passes.context import PassContext
-from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import design_in_pool, design_of_replacement
-from occopus_core.engine.passes.outdated import with_outdated
-from occopus_core.engine.passes.reconfiguring import amend
-from occopus_core.engine.passes.replacing_outdated import with_outdated_due
 from occopus_core.engine.passes.survey import decide_pass, situation_of, survey
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.design import Overlay

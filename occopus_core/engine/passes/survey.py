@@ -9,6 +9,12 @@ from dataclasses import dataclass, replace
 from occopus_core.api.health import Probe, Verdict
 from occopus_core.api.resource import Instance, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.differences.dependencies import dependencies
+from occopus_core.engine.differences.former_first import with_former_first
+from occopus_core.engine.differences.reconfiguring import Managed, ask_managers
+from occopus_core.engine.differences.rendered_requests import RenderedRequests
+from occopus_core.engine.differences.replacing_outdated import with_outdated_due
+from occopus_core.engine.differences.withdrawn_addresses import with_withdrawn_addresses
 from occopus_core.engine.instance.applicable import Applicable
 from occopus_core.engine.instance.checks import CheckTarget
 from occopus_core.engine.instance.failure_detection import Diagnosis, Notes
@@ -18,16 +24,10 @@ from occopus_core.engine.kernel.loop import Outcome, Steps
 from occopus_core.engine.kernel.open_connection import OpenConnection
 from occopus_core.engine.passes.connecting import connect
 from occopus_core.engine.passes.context import PassContext
-from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.designing import partial_design_in_pool
-from occopus_core.engine.passes.former_first import with_former_first
 from occopus_core.engine.passes.life_time import is_due
 from occopus_core.engine.passes.quiet_infrastructures import Expected, Known, is_as
-from occopus_core.engine.passes.reconfiguring import Managed, ask_managers
-from occopus_core.engine.passes.rendered_requests import RenderedRequests
-from occopus_core.engine.passes.replacing_outdated import with_outdated_due
 from occopus_core.engine.passes.resources import Resources
-from occopus_core.engine.passes.withdrawn_addresses import with_withdrawn_addresses
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.dependees import closure
 from occopus_core.engine.planning.design import Design, InvalidDesignError

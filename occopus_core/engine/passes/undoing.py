@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from occopus_core.descriptions.graph import Graph
+from occopus_core.engine.differences.dependencies import dependencies
 from occopus_core.engine.instance.execution import Execution
 from occopus_core.engine.instance.output import without_output
 from occopus_core.engine.instance.runtime import Runtime
 from occopus_core.engine.kernel.loop import Steps
 from occopus_core.engine.passes.connecting import connect
 from occopus_core.engine.passes.context import PassContext
-from occopus_core.engine.passes.dependencies import dependencies
 from occopus_core.engine.passes.destroying import places, sweep
 from occopus_core.engine.passes.errors import BuildError, InterruptedBuildError
 from occopus_core.engine.passes.forgetting import forget

@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from occopus_core.descriptions.model import AttributeMapping, Dependency, NodeDescription, Scaling
+from occopus_core.engine.differences import outdated
 from occopus_core.engine.instance import creation
-from occopus_core.engine.passes import outdated
 from occopus_core.engine.planning.plan import Verb
 from occopus_core.events import EventKind
 from occopus_core.render import Allowance

@@ -21,7 +21,7 @@ from ..configured import Managers
 from ..conftest import infrastructure, node
 from ..fakes import KilledError, Life
 from ..instance.test_creation import failure
-from .test_maintenance_loop import Keeper
+from ..passes.test_maintenance_loop import Keeper
 
 
 @pytest.fixture

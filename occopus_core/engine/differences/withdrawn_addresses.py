@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation
+from occopus_core.engine.differences.outdated import handed_addresses
+from occopus_core.engine.differences.reconfiguring import foreseen_neighbours, with_placeholder_addresses
+from occopus_core.engine.differences.rendered_requests import RenderedRequests
 from occopus_core.engine.instance.work import Work, Works
 from occopus_core.engine.kernel.loop import Loop, Steps
-from occopus_core.engine.passes.outdated import handed_addresses
-from occopus_core.engine.passes.reconfiguring import foreseen_neighbours, with_placeholder_addresses
-from occopus_core.engine.passes.rendered_requests import RenderedRequests
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.plan import Plan, Verb
 from occopus_core.engine.planning.preparation import Scope

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 from occopus_core.descriptions.graph import Graph
+from occopus_core.engine.differences.reconfiguring import Amended
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Steps
-from occopus_core.engine.passes.reconfiguring import Amended
 from occopus_core.engine.planning.decision import Situation
 from occopus_core.engine.planning.replacing import Replacing
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 from occopus_core.descriptions.graph import Graph
 from occopus_core.descriptions.model import Implementation
+from occopus_core.engine.differences.dependencies import dependencies
+from occopus_core.engine.differences.outdated import find_outdated
+from occopus_core.engine.differences.reconfiguring import Amended, amend
+from occopus_core.engine.differences.rendered_requests import RenderedRequests
+from occopus_core.engine.differences.withdrawn_addresses import with_withdrawn_addresses
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Loop, Steps
-from occopus_core.engine.passes.dependencies import dependencies
-from occopus_core.engine.passes.outdated import find_outdated
-from occopus_core.engine.passes.reconfiguring import Amended, amend
-from occopus_core.engine.passes.rendered_requests import RenderedRequests
-from occopus_core.engine.passes.withdrawn_addresses import with_withdrawn_addresses
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.dependees import closure
 from occopus_core.engine.planning.plan import Verb, made_before

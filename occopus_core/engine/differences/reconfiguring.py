@@ -13,6 +13,7 @@ from occopus_core.api.config import ConfigNode, ConfigState, ConfigStatus
 from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Address
 from occopus_core.descriptions.model import Implementation
+from occopus_core.engine.differences.retries import Retries
 from occopus_core.engine.instance.failure_detection import Notes
 from occopus_core.engine.instance.left_questions import are_lost
 from occopus_core.engine.instance.neighbours import Neighbours, recorded_node
@@ -21,7 +22,6 @@ from occopus_core.engine.kernel.call_limits import RENDERED_AT_ONCE, CallQueue
 from occopus_core.engine.kernel.config_managers import ManagerConnection, Statuses
 from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
-from occopus_core.engine.passes.retries import Retries
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.mappings import ADDRESS
 from occopus_core.engine.planning.plan import Plan, Verb

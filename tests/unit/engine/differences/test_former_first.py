@@ -18,7 +18,7 @@ from occopus_core.store.records import ScaleKind, Stage
 
 from ..conftest import World, infrastructure, interrupter, node, userdata
 from ..fakes import KilledError, Life
-from .test_maintenance_loop import Keeper
+from ..passes.test_maintenance_loop import Keeper
 
 PORT = {"port": "{{ variables.port }}", "image": "v{{ variables.version }}", "boot_seconds": 2, "delete_seconds": 3}
 HELD = "(it is deleted first: it holds the port 8000)"

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from occopus_core.descriptions.model import Implementation
+from occopus_core.engine.differences.reconfiguring import foreseen_neighbours
 from occopus_core.engine.instance.applicable import Applicable, Surroundings
 from occopus_core.engine.instance.work import Work
 from occopus_core.engine.kernel.loop import Loop, Steps
-from occopus_core.engine.passes.reconfiguring import foreseen_neighbours
 from occopus_core.engine.planning.decision import Situation, decide
 from occopus_core.engine.planning.preparation import Scope, Subject
 from occopus_core.engine.planning.rehearsal import rehearsal_allowance

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from occopus_core.engine.differences import rendered_requests
 from occopus_core.engine.instance.work import Work
-from occopus_core.engine.passes import rendered_requests
 from occopus_core.engine.planning.plan import Verb
 
 from ..conftest import infrastructure, node, userdata
