@@ -96,7 +96,7 @@ class FormerFirst:
         self._prepare(_New(work, subject, ensure, begin))
 
     def _prepare(self, new: _New) -> None:
-        former = [one for one in self._works() if _may_be_in_the_way(one, new.work)]
+        former = self._possibly_in_the_way(new.work)
         if not former:
             self._begin(new)
             return
@@ -108,6 +108,10 @@ class FormerFirst:
                 new.request = scope.prepare(new.subject).request
 
         self._runtime.rendering.submit(find, lambda outcome: self._prepared(new, outcome))
+
+    def _possibly_in_the_way(self, work: Work) -> list[Work]:
+        # Of many instances few are to go: the others are passed over without a call.
+        return [one for one in self._works() if one.dropping and _may_be_in_the_way(one, work)]
 
     def _prepared(self, new: _New, outcome: Outcome[None]) -> None:
         if new.work.dropping or self._stopped:
@@ -121,7 +125,7 @@ class FormerFirst:
         work = new.work
         if work.dropping or self._stopped:
             return
-        common = {one: _common(one, work, new.needed) for one in self._works() if _may_be_in_the_way(one, work)}
+        common = {one: _common(one, work, new.needed) for one in self._possibly_in_the_way(work)}
         former = {one for one, claims in common.items() if claims}
         left = [self._left[one] for one in former if one in self._left]
         if not former:

@@ -96,7 +96,7 @@ def rehearse(
     faulty: dict[str, list[str]] = {}
     fingerprints: dict[str, dict[str, str]] = {name: {} for name in blueprints}
     paths = type_paths(scope.infrastructure)
-    names = {*blueprints, *paths}
+    names = frozenset({*blueprints, *paths})
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
             peers = PlaceholderPeers(names)
@@ -121,9 +121,10 @@ def rehearse(
 def references_of(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[Reference]:
     """The references in templates that can be rendered. Does not call `check` of plugins; raises nothing."""
     scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
+    names = frozenset(blueprints)
     for blueprint in blueprints.values():
         for implementation in blueprint.implementations:
-            peers = PlaceholderPeers(blueprints)
+            peers = PlaceholderPeers(names)
             handed = mappings.rehearsed(scope.infrastructure.dependencies_of.get(blueprint.node.name, ()))
             subject = _subject(blueprint, implementation, peers, handed)
             # A definition that cannot be rendered any more still has to be deleted.
