@@ -20,6 +20,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from occopus_core.error_place import TO_ITS_AUTHOR, import_failure, place, place_of
+from occopus_core.sound_errors import sound_text
 from occopus_core.testing.standing import Unavailable, end_all
 
 GROUP = "occopus.harness"
@@ -176,7 +177,7 @@ def _lacking(harness: Callable[[], Any]) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    text = str(error).strip().partition("\n")[0]
+    text = sound_text(str(error).strip().partition("\n")[0])
     return text if text and isinstance(error, AssertionError) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 

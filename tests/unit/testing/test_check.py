@@ -44,6 +44,7 @@ class H(ContextHarness):
     ("text", "fault"),
     [
         ("raise RuntimeError('x')", "cannot be loaded: RuntimeError: x (MODULE.py, line 1)"),
+        (r"raise RuntimeError('\x1b[31mx\0y')", "cannot be loaded: RuntimeError: x y (MODULE.py, line 1)"),
         ("raise SystemExit(3)", "cannot be loaded: SystemExit: 3 (MODULE.py, line 1)"),
         ("class H(", "cannot be loaded: '(' was never closed (MODULE.py, line 1)"),
         ("G = 1", "cannot be loaded: AttributeError: module 'MODULE' has no attribute 'H'"),
