@@ -442,10 +442,10 @@ def _not_forgotten() -> None:
 def _forget_unrecorded() -> None:
     remove = Journal.remove
 
-    def careless(self, node_id, then):
-        for record in [each for each in self._configurations.values() if each.node_id == node_id]:
-            self.forgotten(record)
-        remove(self, node_id, then)
+    def careless(self, record, then, **options):
+        for held in [each for each in self._configurations.values() if each.node_id == record.node_id]:
+            self.forgotten(held)
+        remove(self, record, then, **options)
 
     Journal.remove = careless
 
