@@ -6,6 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import enum
+import re
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import invalidate_caches
@@ -57,6 +58,7 @@ WORDS = {
     "notify": "notifier",
 }
 """The name of each kind of plugin in messages."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CONTEXT = "contextualisation"
 """The section of a contextualiser in a node definition."""
 
@@ -317,13 +319,16 @@ def unreadable(kind: str, name: str, error: BaseException) -> PluginError:
 def usable(kind: str, name: str, plugin: object) -> type:
     """The plugin, if it is a class of its kind for this version of the contract. Raises `PluginError`."""
     with plugin_code(lambda error: unreadable(kind, name, error)):
-        error = _error_of(kind, named(kind, name), plugin)
+        error = _error_of(kind, name, named(kind, name), plugin)
     if error is not None:
         raise error
     return cast("type", plugin)
 
 
-def _error_of(kind: str, who: str, plugin: object) -> PluginError | None:
+def _error_of(kind: str, name: str, who: str, plugin: object) -> PluginError | None:
+    if not _NAME.fullmatch(name):
+        fault = "the name of its entry point is its type in descriptions: expected ASCII letters, digits, '_', '-', '.'"
+        return PluginError(breach_text(who, fault), PluginState.BREAKS_CONTRACT)
     if not (isinstance(plugin, type) and issubclass(plugin, _BASES[kind])):
         message = breach_text(who, _fault_of_base(kind, plugin))
         return PluginError(message, PluginState.BREAKS_CONTRACT)

@@ -111,6 +111,14 @@ def test_a_plugin_that_lacks_a_module_names_the_command_that_lists_what_it_needs
     assert refusal("lacking").endswith("no libpulse; `occopus-plugins show health/lacking` lists what it needs")
 
 
+def test_a_type_that_no_description_should_have_to_quote(install):
+    install("spaced-one", "two words", "spaced_pulse:Checker", PLUGIN.format(version=1))
+    assert refusal("two words") == (
+        "the health checker 'two words' of spaced-one breaks its contract: the name of its entry point is its type in "
+        "descriptions: expected ASCII letters, digits, '_', '-', '.'; report it to its author"
+    )
+
+
 def test_one_distribution_that_is_found_twice_is_no_clash(install, tmp_path, monkeypatch):
     install("one-more", "double", "double_pulse:Checker", PLUGIN.format(version=1))
     again = tmp_path / "again"

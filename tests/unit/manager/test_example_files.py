@@ -1,6 +1,8 @@
 """The pair of files that is made from the schema of a resource handler."""
 
+import json
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 import yaml
@@ -23,6 +25,12 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setattr(output, "_redactors", [])
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_the_handler_of_the_plugin_template_has_examples_of_what_is_required():
+    kind = Path(__file__).parents[3] / "contrib" / "plugin-template" / "kinds" / "resource"
+    schema = json.loads((kind / "schema.json.jinja").read_text("utf-8"))
+    assert all(schema["properties"][key].get("examples") for key in schema["required"])
 
 
 def test_there_are_handlers():
