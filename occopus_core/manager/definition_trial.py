@@ -101,8 +101,7 @@ def _try(registry: Registry, credentials: Credentials, implementation: Implement
         handler = offline(lambda: plugin(Connection(source["type"], settings, auth)), plugin, who(), "its constructor")
     except ProviderError as error:
         raise sound_set_up_error(who(), error, redact) from None
-    request = CreateRequest(f"occopus-{_OWNER.node_id}", _OWNER, resource, context)
-    offline(lambda: guarded(handler, who, redact).check(request), plugin, who(), "check()")
+    guarded(handler, who, redact).check(CreateRequest(f"occopus-{_OWNER.node_id}", _OWNER, resource, context))
 
 
 def _contextualised(registry: Registry, section: Mapping[str, Any], text: str) -> Context:

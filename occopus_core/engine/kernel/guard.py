@@ -14,6 +14,7 @@ from occopus_core.api.health import HealthChecker, Probe
 from occopus_core.api.resource import Connection, CreateRequest
 from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.error_place import breach_text, described, place, place_of_method
+from occopus_core.plugin_thread import offline
 from occopus_core.sound_errors import sound
 
 P = TypeVar("P")
@@ -112,10 +113,16 @@ class _Guarded:
                 if isinstance(error, AttributeError) or not is_of_plugin(error):
                     raise
                 raise breach(self, f"reading its {name} raised {described(error)}") from None
+
         # The method is read within the call, since reading it may raise, too.
-        return lambda *values, **named: self._call(
-            name, lambda: getattr(self.guarded, name)(*map(_copied, values), **named)
-        )
+        def call(*values: object, **named: object) -> Any:
+            return self._call(name, lambda: getattr(self.guarded, name)(*map(_copied, values), **named))
+
+        if name != "check" or isinstance(self.guarded, HealthChecker):
+            return call
+        # It does no I/O, and what it is called for waits for it.
+        kind, who = type(self.guarded), self.who
+        return lambda *values, **named: offline(lambda: call(*values, **named), kind, who(), "check()")
 
     def list_owned(self, owner: object) -> list[Any]:
         """See `ResourceHandler.list_owned`; an error while the answer is iterated is one of the call."""

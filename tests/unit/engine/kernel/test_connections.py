@@ -10,8 +10,10 @@ import pytest
 from occopus_core.api import AuthError, PermanentError
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import Implementation
+from occopus_core.engine.planning.design import InvalidDesignError
 from occopus_core.plugin_thread import PluginThread
 
+from ..conftest import infrastructure
 from ..fakes import config_manager
 
 HERE = Implementation({"type": "memory", "endpoint": "here"})
@@ -151,6 +153,24 @@ def test_a_constructor_that_hangs_holds_up_its_own_connection_alone(world, conne
     assert connect(made, THERE).plugin.describe([]) == {}
     gate.opened.set()
     assert link.plugin.describe([]) == {}
+
+
+def test_a_check_that_hangs_refuses_the_build(world, monkeypatch):
+    gate = Gate(monkeypatch)
+
+    class Slow(world.handler):
+        def check(self, request):
+            gate.reached.set()
+            gate.opened.wait()
+
+    world.install("resource", "memory", Slow)
+    world.define("web")
+    said = r"'memory memory' breaks its contract: check\(\) has not returned for 30 s \(tests/"
+    with pytest.raises(InvalidDesignError, match=said):
+        world.build(infrastructure("web"))
+    gate.opened.set()
+    world.build(infrastructure("web"))
+    world.assert_runs({"web": 1})
 
 
 def test_a_manager_whose_constructor_hangs_is_named(world, monkeypatch):
