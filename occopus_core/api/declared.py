@@ -75,7 +75,7 @@ def fault_of_context(made: object, forms: Collection[ContextForm]) -> str:
             return f"the {name} of its Context is of a wrong type"
         if _has_half_characters([value, *items]):
             return f"the {name} of its Context has half of a character"
-    used = {ContextForm.USER_DATA: made.user_data is not None, ContextForm.PROCESS: bool(made.env or words)}
+    used = {ContextForm.USER_DATA: made.user_data is not None, ContextForm.PROCESS: bool(made.env or made.command)}
     undeclared = [form.value for form in ContextForm if used[form] and form not in forms]
     return f"its Context has {undeclared[0]}, which is not among its forms" if undeclared else ""
 

@@ -55,8 +55,6 @@ def _fault_of_method(plugin: type, name: str, declared: Callable[..., object]) -
     method, held = getattr(plugin, name), inspect.getattr_static(plugin, name)
     if not callable(method):
         return f"its {name} is {reprlib.repr(method)}, expected a method"
-    if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
-        return f"its {name}() is declared with `async def`, which the core does not wait for: expected `def`"
     wanted = list(inspect.signature(declared).parameters)
     if inspect.isfunction(held) and not _accepts(method, wanted):
         return f"its {name}() takes other arguments than ({', '.join(wanted)})"

@@ -145,7 +145,7 @@ def schema(answer):
         (
             GOOD.replace("def check", "async def check"),
             "breaks its contract",
-            "its check() is declared with `async def`, which the core does not wait for: expected `def` (installed_bro",
+            "its check() is an async function, expected an ordinary one (installed_bro",
         ),
         (f"{GOOD}\nChecker.check_host = None", "breaks its contract", "its check_host is None, expected a method"),
         (CHECKER.format(version=0), "other contract", "speaks version 0 of the plugin contract, this core version 1"),
