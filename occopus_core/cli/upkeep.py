@@ -50,11 +50,23 @@ def one_pass(options: argparse.Namespace) -> int:
             passed = manager.maintain(infra_id)
         except AbandonedError:
             leave(signals.exit_code)
-    for line in (*map("error: {}".format, passed.undone), *unconfirmed(passed.unconfirmed)):
+        ill = _ill(manager, infra_id)
+    for line in (*map("error: {}".format, passed.undone), *unconfirmed(passed.unconfirmed), *ill):
         say(line)
     if passed.undone:
         return ExitCode.FAILED
     return ExitCode.UNCONFIRMED if passed.unconfirmed else ExitCode.OK
+
+
+def _ill(manager: InfrastructureManager, infra_id: str) -> list[str]:
+    """A line for each ill instance that the pass leaves in service; none if the infrastructure is gone."""
+    from occopus_core.report.ill import ill_lines  # noqa: PLC0415
+    from occopus_core.store.records import NoSuchInfrastructureError  # noqa: PLC0415
+
+    try:
+        return ill_lines(manager.snapshot(infra_id))
+    except NoSuchInfrastructureError:
+        return []
 
 
 def _dry_run(settings: Settings, manager: InfrastructureManager, infra_id: str) -> int:

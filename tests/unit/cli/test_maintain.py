@@ -1,5 +1,6 @@
 """The options of ``occopus-maintain``: what each prints, where it writes, and what it refuses."""
 
+import dataclasses
 import functools
 import json
 import subprocess
@@ -9,9 +10,11 @@ import pytest
 import yaml
 
 from occopus_core.cli import maintain
+from occopus_core.engine.passes.errors import Passed
 from occopus_core.events import Event, EventKind
+from occopus_core.manager import InfrastructureManager
 from occopus_core.report import forms
-from occopus_core.store.records import LifeTime, ScaleKind
+from occopus_core.store.records import Condition, LifeTime, ScaleKind
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -211,3 +214,32 @@ def test_help_waits_for_nothing_heavy():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True)
     assert ended.stderr.strip() == ""
+
+
+def test_a_single_pass_names_each_ill_instance_that_it_leaves_in_service(run, store, monkeypatch):
+    monkeypatch.setattr(InfrastructureManager, "maintain", lambda *_: Passed())
+    assert run("-i", "infra-1") == (0, "", "")
+    (well,) = store.instances("infra-1")
+    failed = dataclasses.replace(well, node_id="id-2", condition=Condition.FAILED, unhealthy_since=1.0)
+    ill = dataclasses.replace(well, condition=Condition.AILING, unhealthy_since=1.0, reason="port 5432\nrefused")
+    lease = store.acquire("infra-1", "test", 1000.0)
+    with store.changing(lease) as change:
+        change.put_instances([ill])
+        change.add_instances([failed])  # one that is not replaced is an error of the pass
+    store.release(lease)
+    code, out, err = run("-i", "infra-1")
+    assert (code, out) == (0, "")
+    (line,) = err.splitlines()
+    assert line.startswith("ill: node 'web' (id-1): for ")
+    assert line.endswith(": port 5432 refused")
+
+
+def test_a_single_pass_that_ends_the_infrastructure_names_none(run, store, monkeypatch):
+    def destroy(*_):
+        with store.changing(store.acquire("infra-1", "test", 1000.0)) as change:
+            change.remove_instances(["id-1"])
+            change.remove_infrastructure()
+        return Passed()
+
+    monkeypatch.setattr(InfrastructureManager, "maintain", destroy)
+    assert run("-i", "infra-1") == (0, "", "")
