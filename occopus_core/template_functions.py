@@ -71,7 +71,7 @@ def _former_functions(peers: Peers) -> dict[str, Callable[..., object]]:
         except LookupError as error:
             raise RefusalError(*map(str, error.args)) from error
         if not ids:
-            raise RefusalError(f"there is no instance of node '{node}'", node)
+            raise RefusalError(f"node '{node}' has no instance in service", node)
         nodes[ids[0]] = node
         return ids[0]
 
@@ -87,7 +87,7 @@ def _former_functions(peers: Peers) -> dict[str, Callable[..., object]]:
 
 def _first(addresses: Sequence[str], node: str) -> str:
     if not addresses:
-        raise RefusalError(f"no instance of node '{node}' has an address", node)
+        raise RefusalError(f"node '{node}' has no instance in service with an address", node)
     return addresses[0]
 
 

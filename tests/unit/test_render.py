@@ -79,7 +79,7 @@ GIVE = "give it a value in the description, or with --var mesage=..."
         ("a\nb {{ variable }}\n", "node 'lb': s.t, line 2: 'variable' is undefined: did you mean 'variables'?"),
         ("{% if %}", "node 'lb': s.t: Expected an expression, got 'end of statement block'"),
         ("{{ getip('db') }}", "node 'lb': s.t: there is no node 'db'"),
-        ("{{ getip('empty') }}", "node 'lb': s.t: no instance of node 'empty' has an address"),
+        ("{{ getip('empty') }}", "node 'lb': s.t: node 'empty' has no instance in service with an address"),
         ("{{ 1 / 0 }}", "node 'lb': s.t: ZeroDivisionError: division by zero"),
         ("{{ cmd('false secret') }}", "node 'lb': s.t: cmd: the command exited with status 1"),
         ("{{ cmd('/no/such/program') }}", "node 'lb': s.t: cmd: the command cannot be run: No such file or directory"),

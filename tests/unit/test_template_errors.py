@@ -276,7 +276,7 @@ HELD_BACK = "its message is not shown, because it may hold the value of a variab
             "there is no node '***'; the nodes are: web",
         ),
         ("getip(variables.node)", "it was not seen beforehand that it needs 'late'"),
-        ("getip(variables.empty)", "no instance of node 'empty' has an address"),
+        ("getip(variables.empty)", "node 'empty' has no instance in service with an address"),
         (
             "ibget(variables.password, 'x')",
             "ibget has no '***'; it has: node.resource.address, node.resource.ip_address",

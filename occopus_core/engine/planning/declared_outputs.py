@@ -13,7 +13,7 @@ from occopus_core.evaluate import FaultError
 from occopus_core.named_secrets import named_secrets
 from occopus_core.redaction import HIDDEN, LOGIN, among, hide
 from occopus_core.render import PLAIN_BUDGET, Allowance, Renderer, TemplateError
-from occopus_core.store.records import InstanceRecord, Stage
+from occopus_core.store.records import Condition, InstanceRecord, Stage
 from occopus_core.template_errors import RefusalError
 from occopus_core.template_functions import Peers, functions
 from occopus_core.templates_1x import Templates1x
@@ -58,10 +58,15 @@ def output_values(
         return ()
     nodes: dict[str, list[InstanceRecord]] = {node.name: [] for node in infrastructure.nodes}
     for one in sorted(instances, key=lambda each: (each.position, each.created_at)):
-        if one.node_name in nodes and one.stage is Stage.READY and not one.condemned:
+        if one.node_name in nodes and _is_ready(one) and not one.condemned:
             nodes[one.node_name].append(one)
     rendering = _Rendering(infra_id, infrastructure, _Present({name: _in_service(nodes[name]) for name in nodes}))
     return rendering.values(infrastructure.outputs)
+
+
+def _is_ready(instance: InstanceRecord) -> bool:
+    """True unless it is known to be ill: while nobody can tell its health, its address stays."""
+    return instance.stage is Stage.READY and instance.condition in (Condition.WELL, Condition.UNKNOWN)
 
 
 def _in_service(ready: Sequence[InstanceRecord]) -> Sequence[InstanceRecord]:

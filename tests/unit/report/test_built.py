@@ -45,7 +45,7 @@ def test_outputs_are_lines_without_control_characters(with_outputs, instance):
         "  url = http://10.0.0.1/",
         "  both = a [31m",
         "      b",
-        "  db = (none: no instance of node 'db' has an address)",
+        "  db = (none: node 'db' has no instance in service with an address)",
     ]
     assert outputs_of(made) == {"url": "http://10.0.0.1/", "both": "a\x1b[31m\nb", "db": None}
     assert [node["outputs"] for node in report_of(made).values()] == [outputs_of(made)] * 2

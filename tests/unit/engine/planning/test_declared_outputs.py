@@ -8,7 +8,7 @@ from occopus_core import redaction
 from occopus_core.api.resource import Address, AddressKind
 from occopus_core.descriptions.infrastructure import load_infrastructure
 from occopus_core.engine.planning.declared_outputs import OutputValue, output_faults, output_values
-from occopus_core.store.records import InstanceRecord, Stage
+from occopus_core.store.records import Condition, InstanceRecord, Stage
 
 DESCRIPTION = """\
 user_id: me
@@ -81,10 +81,21 @@ def test_only_instances_in_service_count(stage):
         assert values(servers, instances) == {"it": value}
 
 
+@pytest.mark.parametrize("condition", [Condition.AILING, Condition.FAILED])
+def test_ill_instances_do_not_count(condition):
+    ill, well = record("web", 1, Address("10.0.0.1"), condition=condition), record("web", 2, Address("10.0.0.2"))
+    unclear = dataclasses.replace(well, condition=Condition.UNKNOWN)
+    first, servers = "\"{{ getip('web') }}\"", "\"{{ getipall('web') | join(' ') }}\""
+    for others in ([well], [unclear]):
+        assert values({"first": first, "all": servers}, [ill, *others]) == {"first": "10.0.0.2", "all": "10.0.0.2"}
+    (made,) = output_values("infra", described({"first": first}), [ill])
+    assert made == OutputValue("first", None, "node 'web' has no instance in service with an address")
+
+
 def test_an_output_without_a_value_says_why_and_spoils_no_other():
     made = output_values("infra", described({"db": "\"{{ getip('db') }}\"", "name": '"{{ infra_name }}"'}), WEB)
     assert made == (
-        OutputValue("db", None, "no instance of node 'db' has an address"),
+        OutputValue("db", None, "node 'db' has no instance in service with an address"),
         OutputValue("name", "shop"),
     )
 
