@@ -181,24 +181,27 @@ def number(text: str) -> float:
     return found
 
 
+SHORTEST_INTERVAL = 1
+"""Seconds between two passes: with fewer, a quiet infrastructure would keep a processor and its provider busy."""
+
 LONGEST_INTERVAL = 7 * 24 * 3600
 """Seconds between two passes."""
 
 
 def interval(text: str) -> float:
     """The seconds between two passes in the value of an option. Raises `argparse.ArgumentTypeError`."""
-    return _bounded(text, LONGEST_INTERVAL)
+    return _bounded(text, SHORTEST_INTERVAL, LONGEST_INTERVAL)
 
 
 def login_seconds(text: str) -> float:
     """The seconds of a command over SSH in the value of an option. Raises `argparse.ArgumentTypeError`."""
     from occopus_core.api.seconds import MOST_LOGIN_SECONDS  # noqa: PLC0415  # help must not wait for all this
 
-    return _bounded(text, MOST_LOGIN_SECONDS)
+    return _bounded(text, 0, MOST_LOGIN_SECONDS)
 
 
-def _bounded(text: str, most: int) -> float:
+def _bounded(text: str, least: int, most: int) -> float:
     seconds = number(text)
-    if not 0 <= seconds <= most:
-        raise argparse.ArgumentTypeError(f"a number of seconds is between 0 and {most:,}")
+    if not least <= seconds <= most:
+        raise argparse.ArgumentTypeError(f"a number of seconds is between {least} and {most:,}, got '{text}'")
     return seconds

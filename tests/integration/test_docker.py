@@ -313,7 +313,7 @@ def test_an_engine_restarted_during_a_build_and_during_maintenance(workspace, do
     made = tokens(docker.engine.containers())
     assert len(set(made)) == len(made) == 8
 
-    maintenance = workspace.start("maintain", "-c", "-i", "anew", "-t", "0.5", "--parallelize")
+    maintenance = workspace.start("maintain", "-c", "-i", "anew", "-t", "1", "--parallelize")
     try:
         until(complete)  # instances that did not come back with the engine have been healed
         start_anew()

@@ -383,7 +383,7 @@ def test_credentials_that_expire_during_a_build(temporary, account, until):
 def test_maintenance_goes_on_with_credentials_that_were_renewed(temporary, account, until):
     """Whoever renews them writes the file; nothing is started anew, nor waited for."""
     temporary.ready("build", "infra.yaml", "-i", "temporary", "--parallelize")
-    maintenance = temporary.start("maintain", "-c", "-i", "temporary", "-t", "0.5", "--parallelize")
+    maintenance = temporary.start("maintain", "-c", "-i", "temporary", "-t", "1", "--parallelize")
     try:
         account.cloud.set_faults([EXPIRED])
         until(lambda: temporary.query("SELECT 1 FROM instances WHERE condition <> 'well'"))

@@ -166,7 +166,7 @@ def assert_whole(user, cloud, count):
 def test_maintenance_ends_in_the_middle_of_anything(user, cloud, until, rule):
     user.ready("import", user.write("slow.yaml", cloud.definitions("worker", boot_seconds=5, steps=2)))
     built = len(cloud.log())
-    with maintained(user, "life", "-t", "0.2", "--parallelize") as maintainer:
+    with maintained(user, "life", "-t", "1", "--parallelize") as maintainer:
         until(lambda: len(cloud.log()) > built + 1)
         before = len(cloud.log())
         cloud.set_faults([rule] if rule else [])
@@ -186,7 +186,7 @@ def test_an_outage_of_a_cloud_is_reported_once(workspace, new_cloud, describe, u
         workspace.ready("build", workspace.write("life.yaml", describe("web", min=2)), "-i", "life")
         before = cloud.machines("life")
         built = len(cloud.log())
-        with maintained(workspace, "life", "-t", "0.2") as maintainer:
+        with maintained(workspace, "life", "-t", "1") as maintainer:
             said = workspace.folder / "said"
             until(lambda: len(cloud.log()) > built + 1)
             cloud.kill()

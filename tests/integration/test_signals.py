@@ -90,7 +90,7 @@ def test_passes_over_and_over_end_at_a_signal_in_order(ill, assert_carried_on, n
 
 
 def test_passes_over_and_over_end_although_the_cloud_hangs(ill, cloud, assert_carried_on):
-    with healing_of(ill, "-c", "-t", "0") as process:
+    with healing_of(ill, "-c", "-t", "1") as process:
         cloud.set_faults([{"kind": "hang"}])
         process.send_signal(signal.SIGTERM)
         assert process.wait(LONGEST) == 0
@@ -115,7 +115,7 @@ def test_a_pass_whose_terminal_vanishes_is_carried_on(ill, assert_carried_on, wo
 
 
 def test_who_starts_it_with_nohup_has_it_go_on(ill, assert_carried_on):
-    with healing_of(ill, "-c", "-t", "0.1", before=NOHUP) as process:
+    with healing_of(ill, "-c", "-t", "1", before=NOHUP) as process:
         process.send_signal(signal.SIGHUP)
         assert any("node ready" in line for line in process.stderr), "it goes on"
         process.send_signal(signal.SIGTERM)

@@ -58,7 +58,7 @@ def serving(workspace, *options, **how):
     """A service on a free port; its output is in the file `said`, its URL is the client's base."""
     path = workspace.folder / f"said-{time.monotonic_ns()}"
     with path.open("w") as said:
-        words = ["--port", "0", "--interval", "0.3", "--parallelize", *options]
+        words = ["--port", "0", "--interval", "1", "--parallelize", *options]
         process = workspace.start("rest-service", *words, stdout=said, stderr=said, **how)
         process.said = path
         try:

@@ -176,9 +176,9 @@ def test_a_store_that_is_not_there_is_said_with_the_empty_list(run, tmp_path, mo
         *(
             (
                 ["-c", "-t", text, "-i", "infra-1"],
-                "argument -t/--interval: a number of seconds is between 0 and 604,800",
+                f"argument -t/--interval: a number of seconds is between 1 and 604,800, got '{text}'",
             )
-            for text in ("-1", "604801", "1e300")
+            for text in ("-1", "0", "0.9", "604801", "1e300")
         ),
         *(
             (["-c", "-t", text, "-i", "infra-1"], f"argument -t/--interval: expected a number, got '{text}'")

@@ -39,8 +39,8 @@ def test_a_name_without_its_option(command, argv, message, capsys):
 
 
 TOO_LONG = "is too long: a life time is at most 365250d, and ends before the year 9999 ("
-A_WEEK = "argument --interval: a number of seconds is between 0 and 604,800 ("
-A_DAY = "argument --timeout: a number of seconds is between 0 and 86,400 ("
+A_WEEK = "argument --interval: a number of seconds is between 1 and 604,800, got '{}' ("
+A_DAY = "argument --timeout: a number of seconds is between 0 and 86,400, got '{}' ("
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,11 @@ A_DAY = "argument --timeout: a number of seconds is between 0 and 86,400 ("
             ["--ttl", "0001-01-01T00:00+12:00", "a.yaml"],
             "argument --ttl: 0001-01-02T00:00:00+00:00 is over already (",
         ),
-        *((rest_service, [f"--interval={text}"], A_WEEK) for text in ("-1", "604801", "1e300")),
-        *((ssh, ["-i", "shop", f"--timeout={text}"], A_DAY) for text in ("-1", "86401", "1e300")),
+        *(
+            (rest_service, [f"--interval={text}"], A_WEEK.format(text))
+            for text in ("-1", "0", "0.9", "604801", "1e300")
+        ),
+        *((ssh, ["-i", "shop", f"--timeout={text}"], A_DAY.format(text)) for text in ("-1", "86401", "1e300")),
         *(
             (command, [f"--{name}={text}"], f"argument --{name}: expected a number, got '{text}' (")
             for command, name in ((rest_service, "interval"), (rest_service, "rate"), (ssh, "timeout"))
