@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import Instance, InstanceId, InstanceState, Owner, ResourceHandler
 from occopus_core.descriptions.problems import DescriptionError
+from occopus_core.engine.instance.away import Away
 from occopus_core.engine.instance.id_owners import IdOwners
 from occopus_core.engine.instance.lifecycle import LONGEST_DELETION, Lifecycle, phase_of
 from occopus_core.engine.instance.manager_cleanup import ManagerCleanup
@@ -66,6 +67,7 @@ class Deletion:
         shutdown: Shutdown,
         cleanup: ManagerCleanup,
         id_owners: IdOwners,
+        away: Away,
         progress: DeletionProgress,
     ) -> None:
         self._runtime = runtime
@@ -75,6 +77,7 @@ class Deletion:
         self._shutdown = shutdown
         self._cleanup = cleanup
         self._id_owners = id_owners
+        self._away = away
         self._progress = progress
         self._locating: dict[object, Batch[Work, Located]] = {}
         self._deleting: dict[object, Batch[Work, Deleted]] = {}
@@ -126,7 +129,11 @@ class Deletion:
         else:
             self._shutdown.begin(work, self._start_deleting)
 
-    def _start_deleting(self, work: Work) -> None:
+    def _start_deleting(self, work: Work, unreached: Exception | None) -> None:
+        """Delete it after its shutdown, or leave it where that could not reach its provider."""
+        if unreached is not None:
+            self._give_up(work, unreached)
+            return
         self._lifecycle.enter(work, Phase.DELETING)
         work.restart_watch(self._runtime.clock.monotonic())
         self._delete(work, 0.0)
@@ -258,7 +265,7 @@ class Deletion:
 
     def _failed(self, work: Work, error: Exception, again: Callable[[Work, float], None]) -> None:
         delay = self._runtime.failed_call(work)
-        lasting = self._runtime.failing(work) > PATIENCE
+        lasting = self._runtime.failing(work) > PATIENCE or self._away.is_known(work, error)
         if lasting or not isinstance(error, TransientError):
             self._give_up(work, error)
             return
@@ -267,6 +274,7 @@ class Deletion:
 
     def _give_up(self, work: Work, why: Exception | str) -> None:
         self._left.add(work)
+        self._away.add(work, why)
         record = work.update(reason=reason(why))
         self._runtime.emit(EventKind.NODE_UNCONFIRMED, work, record.reason)
         self._runtime.journal.put(record, lambda: self._progress.unconfirmed_deletion(work, why))

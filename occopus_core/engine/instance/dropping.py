@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from occopus_core.api.resource import ResourceHandler
 from occopus_core.descriptions.graph import Graph
+from occopus_core.engine.instance.away import Away
 from occopus_core.engine.instance.deletion import Deletion
 from occopus_core.engine.instance.former_first import FormerFirst
 from occopus_core.engine.instance.id_owners import IdOwners
@@ -49,8 +50,9 @@ class Dropping:
         self._order = StartOrder(width, self._start)
         self._discarded: set[Work] = set()
         """Instances that are deleted apart from the order."""
-        shutdown = Shutdown(runtime, lifecycle, leaving, id_owners)
-        self._deletion = Deletion(runtime, lifecycle, shutdown, cleanup, id_owners, self)
+        away = Away(runtime.clock)
+        shutdown = Shutdown(runtime, lifecycle, leaving, id_owners, away)
+        self._deletion = Deletion(runtime, lifecycle, shutdown, cleanup, id_owners, away, self)
         self._unconfirmed: list[Unanswered] = []
         self._halted = False
         self.unsearched: list[str] = []

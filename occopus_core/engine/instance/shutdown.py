@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from occopus_core.api.errors import ProviderError, TransientError
 from occopus_core.api.resource import Feature, InstanceId, InstanceState, ResourceHandler
+from occopus_core.engine.instance.away import Away
 from occopus_core.engine.instance.configuration_record import note
 from occopus_core.engine.instance.id_owners import IdOwners
 from occopus_core.engine.instance.leaving import Leaving
@@ -23,17 +24,21 @@ from occopus_core.engine.kernel.error_text import reason
 from occopus_core.engine.kernel.loop import Outcome
 from occopus_core.engine.kernel.open_connection import OpenConnection
 
-Then = Callable[[Work], None]
+Then = Callable[[Work, Exception | None], None]
+"""Called with an error if the provider is away, see `Away`."""
 
 
 class Shutdown:
     """Prepares any number of instances for deletion, concurrently."""
 
-    def __init__(self, runtime: Runtime, lifecycle: Lifecycle, leaving: Leaving, id_owners: IdOwners) -> None:
+    def __init__(
+        self, runtime: Runtime, lifecycle: Lifecycle, leaving: Leaving, id_owners: IdOwners, away: Away
+    ) -> None:
         self._runtime = runtime
         self._lifecycle = lifecycle
         self._leaving = leaving
         self._id_owners = id_owners
+        self._away = away
         self._stopping: dict[
             OpenConnection[ResourceHandler], Batch[Work, Mapping[InstanceId, ProviderError | None]]
         ] = {}
@@ -111,7 +116,9 @@ class Shutdown:
     def _stopped(self, works: Sequence[Work], outcome: Outcome[Mapping[InstanceId, ProviderError | None]]) -> None:
         for work in filter(self._waits, works):
             error = outcome.error or outcome.get().get(_id(work))
-            if isinstance(error, TransientError):
+            if error is not None and self._away.is_known(work, error):
+                self._done(work, error)
+            elif isinstance(error, TransientError):
                 self._runtime.waiting(work, str(error))
                 assert work.link is not None, "an instance has a connection before it is stopped"
                 self._stopping[work.link].add(work, self._runtime.failed_call(work))
@@ -145,11 +152,11 @@ class Shutdown:
                 self._runtime.waiting(work, str(one.error or "it is shutting down"))
                 self._look(work)
 
-    def _done(self, work: Work) -> None:
+    def _done(self, work: Work, unreached: Exception | None = None) -> None:
         then = self._then.pop(work, None)
         if then is not None and not self._halted:
             work.failures = 0
-            then(work)
+            then(work, unreached)
 
 
 def _id(work: Work) -> InstanceId:

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from occopus_core.api.errors import TransientError
 from occopus_core.api.resource import InstanceState
 from occopus_core.engine.instance.deletion import LONGEST_DELETION, PATIENCE
 from occopus_core.engine.passes.errors import AbandonedError, BuildError, UnconfirmedError
@@ -376,3 +377,74 @@ def test_a_creation_whose_answer_never_came_counts_from_its_end(world):
         world.build(infrastructure("a"))
     assert world.calls("create") == 1
     world.assert_nothing()
+
+
+LEVELS = [node("web", min=2), "app", "db"], [("web", "app"), ("app", "db")]
+
+
+@pytest.fixture
+def cut_off(world):
+    """Three levels of instances that have 30 s to stop; `cut_off.until` is when their provider can be reached again."""
+    world.define("web", "app", "db", stop_seconds=30)
+    nodes, edges = LEVELS
+    world.build(infrastructure(*nodes, edges=edges))
+    world.until, world.calls = math.inf, []
+
+    class Handler(world.handler):
+        def stop(self, ids):
+            self.reach("stop", ids)
+            return super().stop(ids)
+
+        def delete(self, ids):
+            self.reach("delete", ids)
+            return super().delete(ids)
+
+        def reach(self, what, ids):
+            world.calls.append((what, tuple(ids)))
+            if world.clock.now() < world.until:
+                raise TransientError("nothing listens", unreached=True)
+
+    world.install("resource", "memory", Handler)
+    return world
+
+
+def test_a_provider_that_is_away_is_waited_for_once_and_not_at_each_level(cut_off):
+    start, rows = cut_off.clock.now(), cut_off.store.instances("infra")
+    with pytest.raises(UnconfirmedError, match="nothing listens"):
+        cut_off.destroy()
+    assert 90 < cut_off.clock.now() - start < 100
+    left = cut_off.store.instances("infra")
+    assert [one.node_id for one in left] == [one.node_id for one in rows]
+    assert {(one.stage, one.reason) for one in left} == {(Stage.DROPPING, "nothing listens")}
+    assert len(cut_off.live()) == 4
+    for name in ("app", "db"):
+        (found,) = [one.instance_id for one in rows if one.node_name == name]
+        assert [what for what, ids in cut_off.calls if found in ids] == ["stop"]
+    cut_off.until = 0.0
+    cut_off.destroy()
+    cut_off.assert_nothing()
+
+
+def test_a_provider_that_comes_back_while_the_first_level_is_left_deletes_the_others(cut_off):
+    nodes = {one.instance_id: one.node_name for one in cut_off.store.instances("infra")}
+
+    def back(event):
+        if event.kind is EventKind.NODE_UNCONFIRMED:
+            cut_off.until = 0.0
+
+    with pytest.raises(UnconfirmedError, match="'web'"):
+        cut_off.convergence(observer=back).destroy()
+    assert {one.node_name for one in cut_off.store.instances("infra")} == {"web"}
+    assert {nodes[one["id"]] for one in cut_off.live()} == {"web"}
+    cut_off.destroy()
+    cut_off.assert_nothing()
+
+
+def test_a_provider_that_answers_with_errors_is_waited_for_at_each_level(cut_off):
+    cut_off.until = 0.0
+    cut_off.cloud.set_faults([{"kind": "error_500", "operation": "delete"}])
+    start = cut_off.clock.now()
+    with pytest.raises(UnconfirmedError):
+        cut_off.destroy()
+    assert cut_off.clock.now() - start > 3 * PATIENCE
+    assert len(cut_off.live()) == 4
