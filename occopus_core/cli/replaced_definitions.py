@@ -16,7 +16,8 @@ def say_replaced(replaced: Users) -> None:
     for name, users in replaced.items():
         say(
             f"notice: the node definition '{name}' becomes another one, and is used by {', '.join(map(str, users))}: "
-            "what runs there stays until it is built again, new instances are made from the new one"
+            "what runs there stays until it is built again, new instances are made from the new one; if it belongs to "
+            "another project, give it another name in these files"
         )
 
 

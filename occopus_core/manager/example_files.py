@@ -22,6 +22,7 @@ _ROUNDS = 10
 _NODES = """\
 # A node definition: how a node is made on '{type}'.
 {about}#
+# All infrastructures of a store share its node definitions: names such as SHOP_db keep those of projects apart.
 # Every text may be a template, such as "{{{{ variables.greeting }}}}" or "{{{{ getip('NODE') }}}}".
 # Credentials, if this type needs any, do not belong here: write them into an entry with `type: {type}` of the
 # credentials file, ~/.occopus/auth_data.yaml. Lines without a # are needed; the values are examples.

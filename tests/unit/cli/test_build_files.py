@@ -229,6 +229,7 @@ def test_an_import_says_who_uses_what_it_replaces(used, files, capsys):
         "replaced_definitions": [{"name": "web", "used_by": used}],
     }
     assert printed.err.startswith(NOTICE.format("farm (farm-2), shop (infra-1)"))
+    assert printed.err.endswith("; if it belongs to another project, give it another name in these files\n")
     (files / "nodes.yaml").write_text(NODES)
     assert import_.main(["nodes.yaml"]) == 0
     printed = capsys.readouterr()

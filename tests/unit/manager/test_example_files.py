@@ -188,6 +188,10 @@ def test_a_type_that_is_not_installed_is_named_with_those_that_are(home, capsys)
         example_files(Registry(), "dockr")
 
 
+def test_an_example_says_that_names_of_node_definitions_are_shared():
+    assert "# All infrastructures of a store share its node definitions: " in example_files(Registry(), "docker").nodes
+
+
 def test_the_grace_of_an_example_is_the_one_of_the_handler():
     made = type("Stops", (MemoryHandler,), {"features": frozenset({Feature.STOP}), "stop_seconds": 7})
     text = example_files(Registry({("resource", "stops"): made}), "stops").nodes
