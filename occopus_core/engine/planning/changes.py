@@ -50,17 +50,21 @@ class Changes:
     """Keys that belong to no node."""
     nodes: Mapping[str, Sequence[Change]] = field(default_factory=dict)
     """By node name, for nodes in both descriptions: keys of the node and of its node definition."""
+    inherited: Sequence[Change] = ()
+    """Variables of the infrastructure that are listed at the nodes that inherit them."""
 
     @property
     def count(self) -> int:
-        """The number of keys."""
-        return len(self.infrastructure) + sum(map(len, self.nodes.values()))
+        """The number of keys; a variable that several nodes inherit is one."""
+        of_nodes = [one for changes in self.nodes.values() for one in changes if one not in self.inherited]
+        return len(self.infrastructure) + len(self.inherited) + len(of_nodes)
 
     @property
     def without_values(self) -> Changes:
         """The same keys, with hidden values."""
         nodes = {name: [one.without_values for one in found] for name, found in self.nodes.items()}
-        return Changes([one.without_values for one in self.infrastructure], nodes)
+        of_all, inherited = ([one.without_values for one in some] for some in (self.infrastructure, self.inherited))
+        return Changes(of_all, nodes, inherited)
 
 
 def changes_of(
@@ -94,7 +98,9 @@ def changes_of(
     gone = former.keys() - both - used.keys()  # no step of a plan is about them
     parts = [_without_nodes(one, both, gone) for one in (before, after)]
     listed = {one for changes in nodes.values() for one in changes}
-    return Changes([one for one in _compared(*parts) if one not in listed], nodes)
+    of_all = list(_compared(*parts))
+    inherited = tuple(one for one in of_all if one in listed)
+    return Changes([one for one in of_all if one not in listed], nodes, inherited)
 
 
 def _fields(value: Any) -> Any:

@@ -235,6 +235,21 @@ def test_keys_of_the_infrastructure():
     assert found.count == 12
 
 
+def test_a_variable_that_several_nodes_inherit_counts_as_one_key():
+    before, after = (
+        Infrastructure("shop", (node("a", variables=own), node("b", variables=own)), variables=own)
+        for own in ({"color": "red", "token": "1"}, {"color": "blue", "token": "2"})
+    )
+    found = changes_of(before, {}, after, {})
+    assert [len(changes) for changes in found.nodes.values()] == [2, 2]
+    assert found.count == found.without_values.count == 2
+    alone, others = (
+        Infrastructure("shop", (node("a", variables={"color": color}), node("b", variables={"color": color})))
+        for color in ("red", "blue")
+    )
+    assert changes_of(alone, {}, others, {}).count == 2
+
+
 @pytest.mark.parametrize(
     ("command", "is_shown"),
     [
