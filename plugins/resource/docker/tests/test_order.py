@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from occopus_core.api import PermanentError
@@ -147,3 +149,9 @@ def test_the_name_of_an_imported_image_depends_only_on_its_url():
     assert first.url == "https://x/y.tar"
     assert first.reference.startswith("occopus.invalid/origin:")
     assert first.reference != other.reference
+
+
+def test_the_guide_states_the_seconds_that_a_container_has_to_stop():
+    guide = (Path(__file__).parents[1] / "README.md").read_text()
+    assert f"(default: {DockerHandler.stop_seconds:g}; `0`" in guide
+    assert f"has `stop_seconds` ({DockerHandler.stop_seconds:g} s) to stop" in guide
