@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TIME",
         help="only what was printed since a time, or in the last 90s, 10m, 2h, ...",
     )
-    made.add_argument("--follow", action="store_true", help="go on with what is printed from now on")
+    made.add_argument("-f", "--follow", action="store_true", help="go on with what is printed from now on")
     made.add_argument(
         "-o", "--output", choices=["text", "json"], default="text", help="form of the result (default: text)"
     )

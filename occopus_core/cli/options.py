@@ -66,15 +66,25 @@ class Parser(argparse.ArgumentParser):
         words = self._free_words()
         unknown = [word.partition("=")[0] for word in words if word.startswith("-") and not self._is_known(word)]
         if unknown:  # another word may be the value of an unknown option
-            from occopus_core.api.spelling import did_you_mean  # noqa: PLC0415  # only after a mistake
-
-            known = [option[2:] for option in self._option_string_actions if option.startswith("--")]
-            return did_you_mean(unknown[0].lstrip("-"), known).replace("'", "'--", 1)
+            return self._similar_options(unknown[0])
         option = self._option_string_actions.get("-i")
         if option is None or not {*option.option_strings}.isdisjoint(self._words):
             return ""
         loose = [word for word in words if not word.startswith("-")]
         return f": did you mean -i {loose[0]}?" if loose else ""
+
+    def _similar_options(self, unknown: str) -> str:
+        """The options that are spelt like an unknown one; of a single letter those that begin with it."""
+        longer = [option[2:] for option in self._option_string_actions if option.startswith("--")]
+        if len(unknown) > len("-x"):
+            from occopus_core.api.spelling import did_you_mean  # noqa: PLC0415  # only after a mistake
+
+            return did_you_mean(unknown.lstrip("-"), longer).replace("'", "'--", 1)
+        swapped = unknown.swapcase()
+        if swapped in self._option_string_actions:
+            return f": did you mean '{swapped}'?"
+        meant = [f"'--{option}'" for option in longer if option[0] == unknown[1:]]
+        return f": did you mean {' or '.join(meant)}?" if meant else ""
 
     def _free_words(self) -> list[str]:
         """The words that are no values of options, up to ``--``."""

@@ -72,7 +72,7 @@ def test_a_provider_without_times_is_reported(printing):
 
 
 def test_the_output_is_followed_until_it_is_interrupted(printing, until):
-    ended, _ = printing.run_to_line(0, 0.0, signal.SIGINT, "logs", "-i", "shop", "db", "--follow")
+    ended, _ = printing.run_to_line(0, 0.0, signal.SIGINT, "logs", "-i", "shop", "db", "-f")
     assert ended.code == 130
     with printing.start("logs", "-i", "shop", "db", "--follow") as process:
         assert [process.stdout.readline() for _ in range(2)] == PRINTED.splitlines(keepends=True)
