@@ -16,7 +16,7 @@ from occopus_core.api.spelling import did_you_mean
 from occopus_core.api.written import texts_of
 from occopus_core.descriptions.problems import DescriptionError, Position, Problem, in_order
 from occopus_core.locations import FOLDER, find
-from occopus_core.redaction import HIDDEN
+from occopus_core.redaction import HIDDEN, LOGIN, SECRET_NAME
 
 if TYPE_CHECKING:
     from occopus_core.descriptions.document import Document
@@ -59,6 +59,14 @@ class _Entry:
     position: Position
     problems: tuple[Problem, ...] = ()
     """The mistakes in the entry; reported only when it is used."""
+
+    def differences(self, wanted: Mapping[str, Any]) -> list[str]:
+        """Why it does not apply to a section; empty if it does. Shows no value that may be secret."""
+        return [
+            _difference(key, value, canonical(wanted[key])) if key in wanted else f"the section has no {key}"
+            for key, value in self.selectors.items()
+            if key not in wanted or canonical(wanted[key]) != value
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +113,7 @@ class Credentials:
 
         Raises `DescriptionError` if several entries match.
         """
-        found = [
-            entry
-            for entry in self.entries.get(section, ())
-            if all(key in wanted and canonical(wanted[key]) == value for key, value in entry.selectors.items())
-        ]
+        found = [entry for entry in self.entries.get(section, ()) if not entry.differences(wanted)]
         if len(found) > 1:
             places = " and ".join(str(entry.position) for entry in found)
             message = f"the entries at {places} all apply to {_label(wanted)}: add keys so that only one does"
@@ -117,6 +121,20 @@ class Credentials:
         if found and found[0].problems:
             raise DescriptionError(found[0].problems)
         return found[0].auth_data if found else AuthData()
+
+    def origin(self, section: Section, wanted: Mapping[str, Any]) -> str:
+        """The entry that applies to a section, or why those of its type do not; empty without any of its type."""
+        type = wanted["type"]
+        entries = [one for one in self.entries.get(section, ()) if one.selectors.get("type", type) == type]
+        for entry in entries:
+            if not entry.differences(wanted):
+                return f"the credentials are those at {entry.position}"
+        if not entries:
+            return ""
+        why = "; ".join(dict.fromkeys(one.differences(wanted)[0] for one in entries))
+        how_many = "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
+        verdict = "which does not apply" if len(entries) == 1 else "of which none applies"
+        return f"the file {entries[0].position.file} has {how_many} of type {type}, {verdict}: {why}"
 
     @property
     def endpoints(self) -> frozenset[str]:
@@ -219,6 +237,12 @@ def _unselective(document: Document) -> Iterator[Problem]:
             if isinstance(entry, dict) and list(entry) == ["auth_data"]:
                 message = "the purpose of these credentials is unknown: add 'type', and 'endpoint' or 'name' if needed"
                 yield document.problem((section, index), message)
+
+
+def _difference(key: str, value: str, wanted: str) -> str:
+    if SECRET_NAME.search(key) or LOGIN.search(f"{value} {wanted}"):
+        return f"{key} is another one"
+    return f"{key} {value} is not {wanted}"
 
 
 def _label(section: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The plugin API: the only part of the core that plugins import, besides `occopus_core.testing` in their tests."""
 
+from occopus_core.api.auth import missing_keys
 from occopus_core.api.config import (
     ConfigManager,
     ConfigNode,
@@ -77,5 +78,6 @@ __all__ = [
     "did_you_mean",
     "last_lines",
     "load_schema",
+    "missing_keys",
     "within",
 ]

@@ -256,7 +256,7 @@ class ResourceHandler(ABC):
 
     @classmethod
     def auth_fault(cls, auth: Mapping[str, str]) -> str:
-        """Why credentials of this kind cannot work, for a warning at import; empty if they may work.
+        """Why credentials of this kind cannot work: a warning at import, an error of a build; empty if they may work.
 
         Contains no secret. Does no I/O.
         """

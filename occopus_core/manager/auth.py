@@ -28,6 +28,7 @@ def auth_faults(definitions: Iterable[NodeDefinition], credentials: Credentials,
                 broken.setdefault(str(error), {})[f"'{definition.name}'"] = None
                 continue
             if fault:
-                yield f"the node definition '{definition.name}' cannot be built with its credentials: {fault}"
+                origin = credentials.origin("resource", resource)
+                yield f"the node definition '{definition.name}' cannot be built with its credentials: {fault}; {origin}"
     for message, names in broken.items():
         yield f"credentials are not checked ({', '.join(names)}): {message}"

@@ -202,3 +202,28 @@ def test_unused_entries_are_ignored(tmp_path):
     with pytest.raises(DescriptionError, match=r"auth.yaml:[0-9:]+: .*identity_provider: this is a mapping, not text"):
         found.find("resource", {"type": "nova", "project_id": "0042"})
     assert dict(found.find("resource", {"type": "nova", "project_id": "42"})) == {}
+
+
+def test_the_origin_of_credentials_is_their_entry_or_why_none_applies(tmp_path):
+    file = tmp_path / "auth.yaml"
+    file.write_text(
+        "resource:\n"
+        "- {type: ec2, regionname: eu-west-2, auth_data: {accesskey: a, secretkey: b}}\n"
+        "- {type: nova, password: hush-hush, auth_data: {username: a, password: b}}\n"
+        "- {type: nova, name: mine, auth_data: {username: a, password: b}}\n"
+        "- {type: nova, endpoint: 'http://me:hush@a', auth_data: {username: a, password: b}}\n"
+    )
+    credentials = Credentials.load(str(file), {})
+
+    def origin(**section):
+        return credentials.origin("resource", section)
+
+    assert origin(type="ec2", regionname="eu-west-2") == f"the credentials are those at {file}:2:3"
+    assert origin(type="ec2", regionname="eu-west-1") == (
+        f"the file {file} has 1 entry of type ec2, which does not apply: regionname eu-west-2 is not eu-west-1"
+    )
+    assert origin(type="nova", password="another", endpoint="http://b") == (
+        f"the file {file} has 3 entries of type nova, of which none applies: "
+        "password is another one; the section has no name; endpoint is another one"
+    )
+    assert origin(type="docker") == Credentials().origin("resource", {"type": "ec2"}) == ""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from occopus_core.api.config import ConfigManager
+from occopus_core.api.errors import AuthError
 from occopus_core.api.health import HealthChecker
 from occopus_core.api.resource import Connection, ResourceHandler
 from occopus_core.api.ssh import HostKeys, MemoryHostKeys
@@ -24,7 +25,7 @@ from occopus_core.engine.kernel.loop import Loop
 from occopus_core.engine.kernel.open_connection import ConnectionKey, OpenConnection, connection_key
 from occopus_core.engine.kernel.stand_in import made_or_stand_in, with_sound_attributes
 from occopus_core.redaction import Redactor
-from occopus_core.registry import Registry
+from occopus_core.registry import PluginError, Registry
 from occopus_core.store.records import label
 
 L = TypeVar("L", bound=OpenConnection[Any])
@@ -79,13 +80,28 @@ class Connections:
                 name = label(section["type"], section)
                 who = functools.partial(self._registry.named, "resource", section["type"], name)
                 maker = with_sound_attributes(plugin, who)
-                made = guarding(logging_calls(maker, name, self.redact), who, self.redact)
+                made = guarding(
+                    logging_calls(maker, name, self.redact),
+                    who,
+                    self.redact,
+                    lambda: self._credentials.origin("resource", section),
+                )
 
                 def make(connection: Connection) -> ResourceHandler:
                     return made_or_stand_in(lambda: made(connection), plugin, who, self.redact)
 
                 self._resources[key] = OpenConnection(make, section, connection, CallLimits(self._loop, limit))
             return self._resources[key]
+
+    def check_resource_auth(self, implementation: Implementation, settings: str) -> None:
+        """Raises `AuthError` for an entry of the credentials file that cannot work. No I/O."""
+        section = {**implementation.resource, **json.loads(settings)}
+        auth = self._credentials.find("resource", section)
+        fault = ""
+        with contextlib.suppress(PluginError):  # an import warns of it
+            fault = self._registry.auth_fault(section["type"], auth) if auth else ""
+        if fault:
+            raise AuthError(f"{fault}; {self._credentials.origin('resource', section)}")
 
     def config(self, section: Mapping[str, Any]) -> ManagerConnection:
         """The configuration manager of a rendered `config_management` section.

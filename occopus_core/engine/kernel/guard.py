@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-from occopus_core.api.errors import PermanentError, ProviderError
+from occopus_core.api.errors import AuthError, PermanentError, ProviderError
 from occopus_core.api.health import HealthChecker, Probe
 from occopus_core.api.resource import Connection, CreateRequest
 from occopus_core.engine.kernel.error_text import log_unexpected
@@ -37,18 +37,22 @@ def is_of_plugin(error: BaseException) -> bool:
 
 
 def guarding(
-    make: Callable[[Connection], P], who: Callable[[], str], redact: Callable[[str], str]
+    make: Callable[[Connection], P],
+    who: Callable[[], str],
+    redact: Callable[[str], str],
+    origin: Callable[[], str] = str,
 ) -> Callable[[Connection], P]:
     """The same maker of a handler, whose calls raise nothing but `ProviderError`; see `guarded`."""
-    return lambda connection: guarded(make(connection), who, redact)
+    return lambda connection: guarded(make(connection), who, redact, origin)
 
 
-def guarded(plugin: P, who: Callable[[], str], redact: Callable[[str], str]) -> P:
+def guarded(plugin: P, who: Callable[[], str], redact: Callable[[str], str], origin: Callable[[], str] = str) -> P:
     """The same plugin object, whose calls raise nothing but `ProviderError`.
 
-    `who` returns the name of the plugin in messages. `redact` takes secrets out of what is logged.
+    `who` returns the name of the plugin in messages. `redact` takes secrets out of what is logged. `origin` says where
+    its credentials are from, for errors about them.
     """
-    return cast("P", _Guarded(plugin, who, redact))
+    return cast("P", _Guarded(plugin, who, redact, origin))
 
 
 def breach(plugin: object, how: str) -> BreachError:
@@ -102,8 +106,10 @@ def _copied(value: Any) -> Any:
 
 
 class _Guarded:
-    def __init__(self, plugin: object, who: Callable[[], str], redact: Callable[[str], str]) -> None:
-        self.guarded, self.who, self.redact = plugin, who, redact
+    def __init__(
+        self, plugin: object, who: Callable[[], str], redact: Callable[[str], str], origin: Callable[[], str]
+    ) -> None:
+        self.guarded, self.who, self.redact, self.origin = plugin, who, redact, origin
 
     def __getattr__(self, name: str) -> Any:
         if name not in _CALLS:
@@ -142,7 +148,11 @@ class _Guarded:
         try:
             answer = call()
         except ProviderError as error:
-            raise sound(error, self.redact, lambda how: str(breach(self, f"{name}() raised {how}"))) from None
+            made = sound(error, self.redact, lambda how: str(breach(self, f"{name}() raised {how}")))
+            origin = self.redact(self.origin()) if isinstance(made, AuthError) else ""
+            if origin:
+                made.message = f"{made.message}; {origin}"
+            raise made from None
         except BaseException as error:  # whatever the plugin raises
             if not is_of_plugin(error):
                 raise

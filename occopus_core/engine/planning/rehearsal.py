@@ -211,7 +211,10 @@ def _rehearse(
             if set_up or not cannot_be_made(checker):
                 checker.check_host(value)
     with found.collecting("resource"):
-        link = scope.connections.resource(implementation, scope.settings(subject))
+        settings = scope.settings(subject)
+        if set_up:
+            scope.connections.check_resource_auth(implementation, settings)
+        link = scope.connections.resource(implementation, settings)
         if set_up or not cannot_be_made(link.plugin):
             link.plugin.check(prepared.request)
     if prepared.configuration is not None:

@@ -41,7 +41,10 @@ def test_a_plugin_that_fails_to_judge_credentials_is_one_warning_and_others_are_
     assert [definition.name for definition in found] == ["one", "two", "three"]
     line = Raises.auth_fault.__func__.__code__.co_firstlineno + 2
     judged, broken = warnings
-    assert judged == "the node definition 'three' cannot be built with its credentials: it needs a password"
+    assert judged == (
+        "the node definition 'three' cannot be built with its credentials: it needs a password; "
+        f"the credentials are those at {tmp_path / 'auth.yaml'}:3:5"
+    )
     assert broken == (
         "credentials are not checked ('one', 'two'): the resource handler 'mine' breaks its contract: "
         f"auth_fault() raised ValueError (tests/unit/manager/test_auth.py, line {line}); report it to its author"

@@ -9,14 +9,15 @@ from xml.etree.ElementTree import Element
 import requests
 from requests.auth import HTTPBasicAuth
 
-from occopus_core.api import AuthError, Connection, within
+from occopus_core.api import AuthError, Connection, missing_keys, within
 from occopus_resource_cloudbroker import answers
 from occopus_resource_cloudbroker.answers import ForeignError, RefusalError, StrangerError
 from occopus_resource_cloudbroker.errors import provider_error
 
 T = TypeVar("T")
 
-_KEYS = ("email", "password")
+KEYS = ("email", "password")
+"""The keys of `auth_data` that are needed."""
 _HEADERS = {"Accept": "application/xml", "Content-Type": "application/xml; charset=utf-8"}
 _REDIRECTED = 300
 _REFUSED = 400
@@ -101,10 +102,6 @@ class Client:
             raise StrangerError(answer.status_code) from None
 
     def _credentials(self) -> HTTPBasicAuth:
-        missing = [key for key in _KEYS if not self._auth.get(key)]
-        if missing:
-            raise AuthError(
-                f"{self.where}: auth_data has no {' and no '.join(missing)}: "
-                "an entry of type cloudbroker in auth_data.yaml gives both"
-            )
+        if missing := missing_keys(self._auth, KEYS):
+            raise AuthError(f"{self.where}: {missing}: an entry of type cloudbroker in auth_data.yaml gives both")
         return HTTPBasicAuth(str(self._auth["email"]).encode(), str(self._auth["password"]).encode())

@@ -17,6 +17,7 @@ from occopus_core.api import (
     ProviderError,
     ResourceHandler,
     load_schema,
+    missing_keys,
 )
 
 
@@ -44,6 +45,13 @@ class CloudBrokerHandler(ResourceHandler):
     def schema(cls) -> Mapping[str, Any]:
         """The `resource` section of type `cloudbroker`."""
         return load_schema("occopus_resource_cloudbroker")
+
+    @classmethod
+    def auth_fault(cls, auth: Mapping[str, str]) -> str:
+        """A missing key."""
+        from occopus_resource_cloudbroker.client import KEYS  # noqa: PLC0415
+
+        return missing_keys(auth, KEYS)
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for a description that cannot be sent, and for a name that is too long."""

@@ -13,12 +13,13 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
-from occopus_core.api import AuthError, Connection, PermanentError, TransientError, within
+from occopus_core.api import AuthError, Connection, PermanentError, TransientError, missing_keys, within
 from occopus_resource_cloudsigma.errors import RefusalError, StrangerError, provider_error
 from occopus_resource_cloudsigma.marks import Thing
 
 API = "/api/2.0"
-_KEYS = ("email", "password")
+KEYS = ("email", "password")
+"""The keys of `auth_data` that are needed."""
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 """Raised by reading a field that is missing or of another type."""
 _SHORTEST_SECRET = 4
@@ -142,9 +143,8 @@ class Client:
         key: str = "",
         absent_is_success: bool = False,
     ) -> Any:
-        missing = [name for name in _KEYS if not self._auth.get(name)]
-        if missing:
-            raise AuthError(f"{self.where}: the auth_data has no {' and no '.join(missing)}")
+        if missing := missing_keys(self._auth, KEYS):
+            raise AuthError(f"{self.where}: {missing}")
         url = f"{base_url(self._endpoint)}{path}"
         try:
             response = within(self._seconds, lambda: self._request(method, url, query, body))

@@ -18,6 +18,7 @@ from occopus_core.api import (
     ProviderError,
     ResourceHandler,
     load_schema,
+    missing_keys,
 )
 
 
@@ -53,6 +54,13 @@ class CloudSigmaHandler(ResourceHandler):
     def schema(cls) -> Mapping[str, Any]:
         """The `resource` section of type `cloudsigma`."""
         return load_schema("occopus_resource_cloudsigma")
+
+    @classmethod
+    def auth_fault(cls, auth: Mapping[str, str]) -> str:
+        """A missing key."""
+        from occopus_resource_cloudsigma.client import KEYS  # noqa: PLC0415
+
+        return missing_keys(auth, KEYS)
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for an invalid value and for a field that the handler sets itself."""

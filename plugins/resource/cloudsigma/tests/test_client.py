@@ -43,8 +43,8 @@ def owner():
 @pytest.mark.parametrize(
     ("auth", "words"),
     [
-        ({}, "the auth_data has no email and no password"),
-        ({"email": EMAIL}, "the auth_data has no password"),
+        ({}, "auth_data has no email and no password"),
+        ({"email": EMAIL}, "auth_data has no password"),
         ({"email": EMAIL, "password": "not-this-one"}, "the e-mail or the password is refused (auth_data"),
         ({"email": "öö", "password": "ő"}, "the e-mail or the password is refused (auth_data"),
     ],

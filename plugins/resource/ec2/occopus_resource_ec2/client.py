@@ -15,11 +15,11 @@ import botocore.session
 from botocore.config import Config
 
 from occopus_core.api import AuthError, Connection, ProviderError, TransientError, within
+from occopus_resource_ec2.auth import auth_fault
 from occopus_resource_ec2.errors import StrangerError, is_of_ec2, provider_error
 
 T = TypeVar("T")
 
-_KEYS = ("accesskey", "secretkey")
 _ROOT = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<(\w*Response)[\s/>]")
 _LEAST_PAGE = 5
 """The smallest MaxResults that DescribeInstances accepts."""
@@ -61,9 +61,9 @@ class Client:
 
     def call(self, operation: str, read: Callable[[Mapping[str, Any]], T], **parameters: Any) -> T:
         """Make one call and return what `read` extracts from the answer. Raises `ProviderError`."""
-        missing = [key for key in _KEYS if self._auth and not self._auth.get(key)]
+        missing = auth_fault(self._auth)
         if missing:
-            raise AuthError(f"{self.where}: auth_data has no {' and no '.join(missing)}")
+            raise AuthError(f"{self.where}: {missing}")
         try:
             answer: Mapping[str, Any] = within(self._seconds, lambda: getattr(self._ec2(), operation)(**parameters))
         except Exception as error:  # botocore does not document all exceptions that it raises

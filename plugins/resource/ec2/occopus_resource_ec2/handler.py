@@ -28,6 +28,7 @@ from occopus_core.api import (
     load_schema,
 )
 from occopus_resource_ec2 import view
+from occopus_resource_ec2.auth import auth_fault
 from occopus_resource_ec2.order import order, root_volume
 from occopus_resource_ec2.tags import TokenUsedError, filters, own_tags, token_filter
 
@@ -73,6 +74,11 @@ class Ec2Handler(ResourceHandler):
         if "iam_instance_profile" not in resource:
             return ()
         return ("iam_instance_profile: users of the instance have the permissions of its role in the account",)
+
+    @classmethod
+    def auth_fault(cls, auth: Mapping[str, str]) -> str:
+        """A missing key."""
+        return auth_fault(auth)
 
     def check(self, request: CreateRequest) -> None:
         """Raises `PermanentError` for too much user data, reserved or too many tags, and invalid numbers."""

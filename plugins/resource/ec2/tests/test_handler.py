@@ -305,6 +305,10 @@ def test_the_keys_are_those_of_auth_data_or_of_boto3s_chain(ec2, connect, order,
         connect(auth={}).create(order())
     with pytest.raises(AuthError, match="auth_data has no secretkey"):
         connect(auth={"accesskey": ACCESS_KEY}).create(order())
+    assert Ec2Handler.auth_fault({"acceskey": ACCESS_KEY, "secretkey": SECRET_KEY}) == (
+        "auth_data has no accesskey: did you mean 'accesskey'?"
+    )
+    assert Ec2Handler.auth_fault({}) == ""
     with pytest.raises(AuthError, match="AuthFailure"):
         connect(auth={"accesskey": "AKIANOBODY", "secretkey": SECRET_KEY}).create(order())
     no_credentials.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from occopus_core.api import Connection, Context, CreateRequest, Owner, PermanentError, Probe
+from occopus_core.api import AuthError, Connection, Context, CreateRequest, Owner, PermanentError, Probe
 from occopus_core.engine.kernel.call_limits import CallLimits
 from occopus_core.engine.kernel.clock import SystemClock
 from occopus_core.engine.kernel.config_managers import ManagerConnection
@@ -141,3 +141,16 @@ def test_a_plugin_may_change_what_it_is_given():
     plugin.check([Probe("n-1", "", value)])
     plugin.check_host(value)
     assert (resource, value) == ({"type": "x"}, {"url": "y"})
+
+
+def test_an_error_about_credentials_says_where_they_are_from():
+    def raised(error, origin="the credentials are those at auth.yaml:2:3"):
+        plugin = guarded(SimpleNamespace(create=raising(error)), lambda: "the handler 'x'", str, lambda: origin)
+        with pytest.raises(type(error)) as caught:
+            plugin.create()
+        return str(caught.value)
+
+    refused = AuthError("AuthFailure", request_id="r-1")
+    assert raised(refused) == "AuthFailure; the credentials are those at auth.yaml:2:3 (request r-1)"
+    assert raised(AuthError("AuthFailure"), "") == "AuthFailure"
+    assert raised(PermanentError("no")) == "no"

@@ -3,7 +3,8 @@ import hashlib
 
 import pytest
 
-from occopus_core.api import PermanentError, Verdict
+from occopus_core.api import PermanentError, Verdict, missing_keys
+from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import (
     AttributeMapping,
     Dependency,
@@ -279,3 +280,21 @@ def test_maintenance_does_not_stop_at_a_fault_in_an_output(world):
     assert make_design(scope, world.store).scope.infrastructure == described
     with pytest.raises(InvalidDesignError, match=r"outputs\.typo: 'nope' is undefined"):
         make_design(scope, world.store, with_outputs=True)
+
+
+def test_credentials_that_cannot_work_end_a_build_before_it_has_begun(world, tmp_path, monkeypatch):
+    world.define("web")
+    world.build(infrastructure("web", name="former"), infra_id="former")
+    created = world.calls("create")
+    file = tmp_path / "auth.yaml"
+    file.write_text("resource:\n- type: memory\n  auth_data: {passwrd: s3cret-value}\n")
+    world.credentials = Credentials.load(str(file), {})
+    monkeypatch.setattr(world.handler, "auth_fault", lambda auth: missing_keys(auth, ["password"]), raising=False)
+    with pytest.raises(InvalidDesignError) as caught:
+        world.build(infrastructure("web"))
+    assert str(caught.value) == (
+        "node 'web', node definition 'web', implementation 'memory memory': auth_data has no password: "
+        f"did you mean 'password'?; the credentials are those at {file}:2:3"
+    )
+    assert world.calls("create") == created
+    world.convergence(infra_id="former").maintain()
