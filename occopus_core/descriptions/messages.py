@@ -41,6 +41,9 @@ class Fault(NamedTuple):
 _MOST_COMPARED = 200
 """How many unknown keys of a mapping are compared with the known ones: each comparison takes time."""
 
+_MOST_PAIRS = 5
+"""The most pairs that a message shows."""
+
 
 def explain(error: Error) -> Iterator[Fault]:
     """The faults behind one validation error, each of which a user can correct."""
@@ -55,7 +58,7 @@ def explain(error: Error) -> Iterator[Fault]:
     elif keyword == "required":
         present = {*error.instance, *_suggested(error)}
         missing = (key for key in error.validator_value if key not in present)
-        yield from (Fault(path, f"the key '{key}' is missing{_misspelt(error, key)}") for key in missing)
+        yield from (Fault(path, _missing(error, key)) for key in missing)
     else:
         yield Fault(path, _MESSAGES.get(keyword, _other)(error))
 
@@ -96,6 +99,26 @@ def _misspelt(error: Error, key: str) -> str:
     known = error.schema.get("properties", {})
     close = did_you_mean(key, itertools.islice((one for one in error.instance if one not in known), _MOST_COMPARED))
     return re.sub("did you mean '(.*)'", r"was it meant by '\1'", close)
+
+
+def _missing(error: Error, key: str) -> str:
+    misspelt = _misspelt(error, key)
+    return (not misspelt and _as_pair(error, key)) or f"the key '{key}' is missing{misspelt}"
+
+
+def _as_pair(error: Error, key: str) -> str:
+    """What to write for a mapping that stands in the place of a pair, as `web: db` does; empty for any other."""
+    if error.schema.get("pairInsteadOf") != key or len(error.instance) != 1:
+        return ""
+    ((first, second),) = error.instance.items()
+    seconds = second if isinstance(second, list) and second else [second]
+    if (
+        first in error.schema["properties"]
+        or len(seconds) > _MOST_PAIRS
+        or not all(isinstance(one, str) and one for one in seconds)
+    ):
+        return ""
+    return f"this is not a pair: write {' and '.join(f'[{first}, {one}]' for one in seconds)}"
 
 
 def _allowed_keys(known: Sequence[str], patterns: Sequence[str]) -> str:

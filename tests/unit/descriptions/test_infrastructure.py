@@ -130,3 +130,20 @@ def test_thousands_of_unknown_names_are_all_reported():
         infrastructure(f"infra_name: x\nnodes:\n{nodes}dependencies:\n{edges}")
     assert len(raised.value.problems) == 3_000
     assert raised.value.problems[0].message == "there is no node 'nodes-0': did you mean 'node-0'?"
+
+
+@pytest.mark.parametrize(
+    ("edge", "message"),
+    [
+        ("web: db", "this is not a pair: write [web, db]"),
+        ("web: [db, cache]", "this is not a pair: write [web, db] and [web, cache]"),
+        ("{mappings: []}", "the key 'connection' is missing"),
+        ("{conection: [web, db]}", "the key 'connection' is missing: was it meant by 'conection'?"),
+    ],
+)
+def test_a_mapping_in_the_place_of_a_pair_is_shown_as_one(edge, message):
+    with pytest.raises(DescriptionError) as raised:
+        infrastructure(
+            f"infra_name: x\nnodes:\n- {{name: web, type: a}}\n- {{name: db, type: a}}\ndependencies:\n- {edge}\n"
+        )
+    assert str(raised.value) == f"i.yaml:6:3: dependencies[0]: {message}"
