@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -63,6 +63,8 @@ def unshared_by_all(scope: Scope, subject: Subject) -> Claims:
 class Taken:
     """What instances have that the provider refuses to another one, each thing with the name of the node."""
 
+    places: Mapping[str, str] = field(default_factory=dict)
+    """By name of a node: the place in a file that messages name with it."""
     holders: dict[Claim, str] = field(default_factory=dict)
 
     def add(self, node_name: str, claims: Claims) -> None:
@@ -83,8 +85,12 @@ class Taken:
         if others == [node_name]:
             way_out = "give the node one instance, or change its definition so that each has its own"
             return f"only one of its instances can have {named(held)}: {way_out}"
-        nodes = " and ".join(f"node '{name}'" for name in others)
+        nodes = " and ".join(f"node '{name}'{self._place(name)}" for name in others)
         return f"it needs {named(held)}, which {nodes} has: change what one of them asks for"
+
+    def _place(self, node_name: str) -> str:
+        place = self.places.get(node_name)
+        return f" ({place})" if place else ""
 
 
 def named(claims: Collection[Claim]) -> str:

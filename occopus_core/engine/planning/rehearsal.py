@@ -153,13 +153,20 @@ def clashes(scope: Scope, blueprints: Mapping[str, Blueprint]) -> Iterator[str]:
     An instance would need what another one has, of the same node or another one. Raises nothing.
     """
     scope = dataclasses.replace(scope, allowance=rehearsal_allowance())
-    taken, paths = Taken(), type_paths(scope.infrastructure)
+    places = {name: _place(blueprint) for name, blueprint in blueprints.items()}
+    taken, paths = Taken(places), type_paths(scope.infrastructure)
     for name, count in targets_of(scope.infrastructure, {}).items():
         ways = list(_ways(scope, blueprints, name)) if name in blueprints else []
         reasons = (taken.take(name, ways) for _ in range(min(count, 2)))
         why = next(filter(None, reasons), "")
         if why:
             yield PlacedMessage.of(blueprints[name].node.where, paths[name], f"node '{name}': {why}")
+
+
+def _place(blueprint: Blueprint) -> str:
+    """The place of the node's definition if a build has brought it, else of its type in the description."""
+    found = (one.place("resource", key=True) for one in blueprint.implementations if one.place is not None)
+    return next(found, blueprint.node.where)
 
 
 def _ways(scope: Scope, blueprints: Mapping[str, Blueprint], name: str) -> Iterator[Claims]:

@@ -298,3 +298,27 @@ def test_credentials_that_cannot_work_end_a_build_before_it_has_begun(world, tmp
     )
     assert world.calls("create") == created
     world.convergence(infra_id="former").maintain()
+
+
+def test_nodes_that_need_the_same_are_both_named_with_their_places(world):
+    world.define("db", "proxy", port="8000")
+    nodes = (
+        NodeDescription("db", "db", where="infra.yaml:3:9"),
+        NodeDescription("proxy", "proxy", where="infra.yaml:4:9"),
+    )
+    described = infrastructure(*nodes)
+    stored = world.store.definitions(["db"])["db"]
+    (way,) = stored.implementations
+    brought = dataclasses.replace(way, place=lambda at, line=None, *, key=False: f"nodes.yaml:2:5 {at}")
+    own = dataclasses.replace(stored, implementations=(brought,))
+    context = PassContext(world.resources(), "infra")
+    for definitions, place in (
+        (world.store, "infra.yaml:3:9"),
+        (Overlay({"db": own}, world.store), "nodes.yaml:2:5 resource"),
+    ):
+        with pytest.raises(InvalidDesignError) as caught:
+            make_design(context.scope(described), definitions, with_outputs=True)
+        assert str(caught.value) == (
+            f"infra.yaml:4:9: node 'proxy': it needs the port 8000, which node 'db' ({place}) has: "
+            "change what one of them asks for"
+        )
