@@ -32,6 +32,8 @@ _ENDED = frozenset(
         EventKind.NODE_UNCONFIRMED,
     }
 )
+_READY, _DROPPED = "ready", "dropped"
+_COUNTED = {EventKind.NODE_READY: _READY, EventKind.NODE_DROPPED: _DROPPED}
 _MARKS = {EventKind.NODE_READY: ("✓", "green"), EventKind.NODE_DROPPED: ("-", ""), EventKind.NODE_FAILED: ("✗", "red")}
 
 
@@ -70,8 +72,8 @@ class _View:
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
-        self._ended = 0
-        self._undoing = False
+        self._ended: dict[str, int] = {}
+        """How many instances are ready, and how many are dropped; without what the command has not done yet."""
         self._lines = ShortLines()
         self._started = time.monotonic()
 
@@ -80,7 +82,7 @@ class _View:
         text = redacted(event.text)
         if event.kind is EventKind.ROLLING_BACK:  # each deleted instance gets another line
             self._rows.clear()
-            self._ended, self._undoing = 0, True
+            self._ended = {_DROPPED: 0}
         if event.kind is EventKind.NODE_WAITING:
             if event.node_id in self._rows:
                 self._rows[event.node_id].waiting = text
@@ -89,11 +91,13 @@ class _View:
             return
         if event.kind in _ENDED or not event.node_id:
             self._rows.pop(event.node_id, None)
-            self._ended += event.kind is (EventKind.NODE_DROPPED if self._undoing else EventKind.NODE_READY)
+            if event.kind in _COUNTED:
+                self._ended[_COUNTED[event.kind]] = self._ended.get(_COUNTED[event.kind], 0) + 1
             shown = Text.assemble(_MARKS.get(event.kind, "·"), f" {redacted(self._lines.of(event))}")
             with contextlib.suppress(OSError):
                 live.console.print(shown)
             return
+        self._ended.setdefault(_DROPPED if event.kind is EventKind.NODE_DROPPING else _READY, 0)
         doing = event.kind.value.removeprefix("node ")
         self._rows[event.node_id] = _Row(event.node_name, doing, time.monotonic(), text)
 
@@ -105,8 +109,8 @@ class _View:
         for node_id, row in rows[:MOST_ROWS]:
             table.add_row(row.name, node_id[:8], row.doing, f"{now - row.since:.0f} s", Text(row.waiting))
         more = f", {len(rows) - MOST_ROWS} more under way" if len(rows) > MOST_ROWS else ""
-        done = "dropped" if self._undoing else "ready"
+        ended = "".join(f"{self._ended[what]} {what}, " for what in (_READY, _DROPPED) if what in self._ended)
         return Group(
             *([table] if rows else []),
-            Text(f"{self._ended} {done}, {len(rows)} under way{more}, {now - self._started:.0f} s"),
+            Text(f"{ended}{len(rows)} under way{more}, {now - self._started:.0f} s"),
         )

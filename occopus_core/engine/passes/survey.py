@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -309,5 +310,8 @@ def _unfinished(situation: Situation, plan: Plan) -> bool:
 
 
 def _place(work: Work) -> str:
-    """A key that instances on one connection share."""
-    return f"{work.implementation.label} {work.record.connection}".strip()
+    """A name that instances on one connection share: the label, and the settings that it does not have."""
+    label, words = work.implementation.label, work.implementation.label.split()
+    settings = json.loads(work.record.connection or "{}").items()
+    others = [f"{key}: {value}" for key, value in settings if key != "endpoint" or value not in words]
+    return f"{label} ({', '.join(others)})" if others else label

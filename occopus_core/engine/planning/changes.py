@@ -109,6 +109,8 @@ def _fields(value: Any) -> Any:
         return [_fields(one) for one in value]
     if dataclasses.is_dataclass(value):
         return {one.name: _fields(getattr(value, one.name)) for one in dataclasses.fields(value) if one.compare}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # as people write it
     return value
 
 

@@ -57,6 +57,19 @@ def test_an_instance_that_waits_for_its_turn_and_the_end_of_a_reconfiguration():
     ]
 
 
+def test_a_destruction_counts_what_is_dropped_and_healing_both():
+    view = _View()
+    live = Live(console=Console(file=io.StringIO(), width=120))
+    view.handle(Event(EventKind.NODE_DROPPING, "i", "db", "aaaaaaaa"), live)
+    assert "0 dropped, 1 under way" in shown(view)
+    assert "ready" not in shown(view)
+    view.handle(Event(EventKind.NODE_DROPPED, "i", "db", "aaaaaaaa"), live)
+    assert "1 dropped, 0 under way" in shown(view)
+    view.handle(Event(EventKind.NODE_CREATING, "i", "db", "bbbbbbbb", "sim"), live)
+    view.handle(Event(EventKind.NODE_READY, "i", "db", "bbbbbbbb", "127.0.0.9"), live)
+    assert "1 ready, 1 dropped, 0 under way" in shown(view)
+
+
 def test_a_kept_instance_is_shown_until_it_passes_its_new_health_checks():
     view = _View()
     console = Console(file=io.StringIO(), width=120)

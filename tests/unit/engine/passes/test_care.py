@@ -184,7 +184,7 @@ def test_a_provider_whose_whole_list_is_missing_is_left_alone_until_it_is_there_
     maintainer.passes(600)
     assert (world.calls("create"), world.calls("delete")) == calls
     (frozen,) = (event for event in world.events if event.kind is EventKind.FROZEN)
-    assert frozen.text.startswith("all 8 instances on memory")
+    assert frozen.text.startswith("all 8 instances on memory memory are missing at once: ")
     assert "all 8 instances" in world.store.infrastructure("infra").frozen
     blind.clear()
     maintainer.passes(20)

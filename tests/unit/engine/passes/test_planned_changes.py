@@ -66,7 +66,7 @@ def test_a_health_check_of_an_imported_definition_is_a_change_until_it_is_built(
     built.store.put_definitions([NodeDefinition("web", (other,))])
     planned = plan(built, shop())
     assert planned.empty
-    assert planned.changes.nodes == {"web": [Change("health_check.timeout", "'600.0'", "'60.0'")]}
+    assert planned.changes.nodes == {"web": [Change("health_check.timeout", "'600'", "'60'")]}
     built.build(shop())
     assert plan(built, shop()).changes_nothing
 
@@ -85,7 +85,7 @@ def test_an_implementation_without_an_instance_in_a_definition_of_the_build_is_a
     assert planned(both).count == 0
     checked = dataclasses.replace(second, health_check=HealthCheck(timeout=60.0))
     assert planned({"web": NodeDefinition("web", (first, checked))}).nodes == {
-        "web": [Change("health_check.timeout", "'600.0'", "'60.0'")]
+        "web": [Change("health_check.timeout", "'600'", "'60'")]
     }
     assert planned({}).count == 0
 

@@ -141,7 +141,7 @@ def test_every_implementation_that_is_used_is_compared():
         ]
 
     found = changes_of(infrastructure(node()), {"web": both(1.0)[:2]}, infrastructure(node()), {"web": both(2.0)})
-    assert found.nodes == {"web": [Change("health_check.timeout", "'1.0'", "'2.0'")]}
+    assert found.nodes == {"web": [Change("health_check.timeout", "'1'", "'2'")]}
 
 
 def test_an_undefined_type_and_added_and_removed_nodes():
