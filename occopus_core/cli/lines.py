@@ -30,12 +30,16 @@ class ShortLines:
 
     def of(self, event: Event) -> str:
         """An event as one line."""
+        from occopus_core.engine.instance.output import without_output  # noqa: PLC0415
         from occopus_core.events import EventKind  # noqa: PLC0415
 
+        repeated = event.kind is EventKind.NODE_UNCONFIRMED
         if event.kind is EventKind.NODE_FAILED and event.text:
+            repeated = event.text in self._failures
             self._failures.add(event.text)
-        repeated = event.kind is EventKind.ROLLING_BACK and any(text in event.text for text in self._failures)
-        return _subject(event) if repeated or event.kind is EventKind.NODE_UNCONFIRMED else line(event)
+        elif event.kind is EventKind.ROLLING_BACK:
+            repeated = any(without_output(text) in event.text for text in self._failures)
+        return _subject(event) if repeated else line(event)
 
 
 def _subject(event: Event) -> str:

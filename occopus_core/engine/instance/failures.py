@@ -19,7 +19,7 @@ class Failures:
         self._output = LastOutput(runtime)
         self._failed_starts: list[InstanceRecord] = []
         self.problems: list[str] = []
-        """The failed instances, each with the reason."""
+        """The nodes of failed instances, each with the reason; the same reason of several instances once."""
 
     def halt(self) -> None:
         """Answer nothing more."""
@@ -42,7 +42,9 @@ class Failures:
         def answered(output: str) -> None:
             text = with_output(reason, output)
             self._runtime.emit(EventKind.NODE_FAILED, work, text)
-            self.problems.append(f"node '{work.node_name}' ({work.implementation.label}): {text}")
+            problem = f"node '{work.node_name}' ({work.implementation.label}): {text}"
+            if problem not in self.problems:
+                self.problems.append(problem)
             self._failed_starts.append(work.record)
             then()
 

@@ -26,6 +26,12 @@ def test_an_instance_that_fails_to_boot_fails_the_build_with_its_reason(world):
     assert failure(world, infrastructure("web")) == ["node 'web' (memory memory): kernel panic"]
 
 
+def test_the_same_reason_of_several_instances_is_one_problem_of_the_build(world):
+    world.define("web", boot_seconds=5, fail="kernel panic")
+    assert failure(world, infrastructure(node("web", min=3))) == ["node 'web' (memory memory): kernel panic"]
+    assert world.told(EventKind.NODE_FAILED) == ["web"] * 3
+
+
 def test_an_instance_that_is_lost_while_it_boots_fails_the_build(world):
     world.define("web", boot_seconds=60)
     world.answered = lambda operation: (
