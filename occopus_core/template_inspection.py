@@ -57,14 +57,16 @@ def _named_in_template(text: str) -> tuple[str, ...]:
     )
 
 
-def inspect(text: str, names: Collection[str] | None) -> str:
+def inspect(text: str, names: Collection[str] | None, *, former: bool = False) -> str:
     """The mistakes in a template that do not depend on the infrastructure; empty if there are none, or unknown.
 
-    `names` are those it has beyond `NAMES`, or None if they are unknown. Renders nothing.
+    `names` are those it has beyond `NAMES`, or None if they are unknown: only a call is undefined for certain then,
+    since names that an infrastructure adds are values. With `former`, undefined names are ignored. Renders nothing.
     """
     try:
         compiled(text)
-        unknown = _undefined(text) - {*NAMES, *names} if names is not None else set()
+        undefined = set() if former else _undefined(text)
+        unknown = undefined & _called(text) if names is None else undefined - {*NAMES, *names}
     except jinja2.TemplateSyntaxError as error:
         line = f"line {error.lineno} of it: " if "\n" in text.strip("\n") else ""
         return f"{line}{syntax_reason(error)}"
@@ -86,6 +88,11 @@ def _undefined(text: str) -> set[str]:
     names = (name for one in (*asked, *nodes) for name in ([one] if isinstance(one, syntax.Name) else _names(one)))
     careful = {name.name for name in names}
     return find_undeclared_variables(tree) - careful - FUNCTIONS - environment().globals.keys()
+
+
+def _called(text: str) -> set[str]:
+    calls = parsed(text).find_all(syntax.Call)
+    return {call.node.name for call in calls if isinstance(call.node, syntax.Name)}
 
 
 def _names(node: syntax.Node) -> Iterator[syntax.Name]:

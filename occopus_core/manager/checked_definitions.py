@@ -34,7 +34,7 @@ def checked_definitions(
         path,
         registry,
         warn=lambda problem: warn(str(problem)),
-        inspect=lambda text, names: inspect(text, None if former else names),
+        inspect=lambda text, names: inspect(text, names, former=former),
         examine=registry.section_faults,
         refusals=refused,
     )

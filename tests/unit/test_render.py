@@ -170,3 +170,19 @@ def test_the_names_that_are_inspected_are_those_of_every_node():
     for name in NAMES:
         scope._renderer(subject)(f"{{{{ {name} }}}}", at="here")
     assert set(scope._renderer(subject)._names) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("{{ get_ip('db') }}", "'get_ip' is undefined: did you mean 'getip'?"),
+        ("{{ handed_over }}", ""),
+        ("{{ handed_over.strip() }}", ""),
+        ("{% macro own() %}x{% endmacro %}{{ own() }}", ""),
+        ("{% if helper is defined %}{{ helper() }}{% endif %}", ""),
+        ("{{ range(3) }}", ""),
+    ],
+)
+def test_a_function_that_does_not_exist_is_found_where_other_names_are_unknown(text, fault):
+    assert inspect(text, None) == fault
+    assert inspect(text, None, former=True) == ""
