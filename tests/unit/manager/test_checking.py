@@ -87,8 +87,8 @@ def test_every_difference_is_a_line(folder):
         ),
         (
             "the node definition 'worker' cannot be built with its credentials: auth_data of type voms: OpenStack "
-            "no longer supports VOMS proxies; use an application_credential; the credentials are those at auth.yaml:4:3 "
-            "(refused)"
+            "no longer supports VOMS proxies; use an application_credential; the credentials are those at "
+            "auth.yaml:4:3 (refused)"
         ),
     ]
     templates = [line.removeprefix(f"{place}") for line in found.lines if line.startswith(place)]
