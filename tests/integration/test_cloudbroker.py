@@ -304,9 +304,9 @@ def test_a_wrong_password_is_one_clear_line(user, cloud):
     ended = user.run("build", crowd(user, cloud, 1), "-i", "crowd")
     assert ended.code == 1
     (line,) = [line for line in ended.complaint if line.startswith("error: ")]
-    assert line == (
+    assert line.startswith(
         f"error: node 'web' (cloudbroker {cloud.endpoint}): CloudBroker {cloud.endpoint}: the e-mail address or the "
-        "password is wrong (auth_data of type cloudbroker: email, password)"
+        "password is wrong (auth_data of type cloudbroker: email, password); the credentials are those at "
     )
     assert PASSWORD not in ended.stderr
     assert user.rows("crowd") == 0
