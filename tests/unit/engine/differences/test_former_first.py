@@ -372,7 +372,8 @@ def test_all_new_ones_fail_where_a_deletion_is_given_up(world):
         change.finish_build(infrastructure(node("new", min=2)), {"new": 2})
     world.store.release(lease)
     refuse_deletions(world)
-    assert len(world.convergence().maintain().undone) == 2
+    assert len(world.convergence().maintain().undone) == 1, "both have the same reason"
+    assert world.told(EventKind.NODE_FAILED) == ["new", "new"]
     assert [one.node_name for one in world.store.instances("infra")] == ["old"]
 
 
