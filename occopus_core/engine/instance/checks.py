@@ -15,7 +15,9 @@ from occopus_core.engine.kernel.connections import Connections
 from occopus_core.engine.kernel.error_text import text_of
 from occopus_core.engine.kernel.guard import BreachError, wrong_answer
 from occopus_core.engine.kernel.loop import Loop, Outcome, Steps, Waiting
+from occopus_core.named_secrets import hiding, named_secrets
 from occopus_core.registry import PluginError
+from occopus_core.sound_errors import sound_text
 
 SPACING = 0.05
 """Seconds in which probes for one checker are gathered into one call."""
@@ -193,4 +195,11 @@ def answered_verdicts(checker: HealthChecker, probes: Sequence[Probe]) -> Sequen
         raise wrong_answer(checker, "check", f"answered {', '.join(wrong)} for probes, expected a Verdict for each")
     if len(answer) != len(probes):
         raise wrong_answer(checker, "check", f"answered {len(answer)} verdicts for {len(probes)} probes")
-    return answer
+    return [_without_secrets(one, probe) for one, probe in zip(answer, probes, strict=True)]
+
+
+def _without_secrets(verdict: Verdict, probe: Probe) -> Verdict:
+    """The same verdict, whose reason repeats no value of the check that may be secret by its name."""
+    if not any(named_secrets(probe.value)):
+        return verdict
+    return Verdict(verdict.healthy, sound_text(verdict.reason, hiding(probe.value)))

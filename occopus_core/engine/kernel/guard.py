@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from occopus_core.api.errors import AuthError, PermanentError, ProviderError
@@ -14,6 +14,7 @@ from occopus_core.api.health import HealthChecker, Probe
 from occopus_core.api.resource import Connection, CreateRequest
 from occopus_core.engine.kernel.error_text import log_unexpected
 from occopus_core.error_place import breach_text, described, place, place_of_method
+from occopus_core.named_secrets import hiding
 from occopus_core.plugin_thread import offline
 from occopus_core.sound_errors import sound
 
@@ -105,6 +106,17 @@ def _copied(value: Any) -> Any:
     return list(map(_copied, value)) if isinstance(value, list | tuple) else value
 
 
+def _sections_of(values: Iterable[object]) -> Iterator[object]:
+    """The sections of descriptions, with values that may be secret, in the arguments of a call."""
+    for value in values:
+        if isinstance(value, CreateRequest):
+            yield value.resource
+        elif isinstance(value, Probe):
+            yield value.value
+        elif isinstance(value, list | tuple):
+            yield from _sections_of(value)
+
+
 class _Guarded:
     def __init__(
         self, plugin: object, who: Callable[[], str], redact: Callable[[str], str], origin: Callable[[], str]
@@ -122,7 +134,8 @@ class _Guarded:
 
         # The method is read within the call, since reading it may raise, too.
         def call(*values: object, **named: object) -> Any:
-            return self._call(name, lambda: getattr(self.guarded, name)(*map(_copied, values), **named))
+            hide = hiding(*_sections_of(values))
+            return self._call(name, lambda: getattr(self.guarded, name)(*map(_copied, values), **named), hide)
 
         if name != "check" or isinstance(self.guarded, HealthChecker):
             return call
@@ -144,11 +157,16 @@ class _Guarded:
         answered: list[Any] = self._call("list_owned", call)
         return answered
 
-    def _call(self, name: str, call: Callable[[], Any]) -> Any:
+    def _call(self, name: str, call: Callable[[], Any], hide: Callable[[str], str] = str) -> Any:
+        """`hide` takes the secrets of what the plugin is called for out of its errors."""
+
+        def redact(text: str) -> str:
+            return hide(self.redact(text))
+
         try:
             answer = call()
         except ProviderError as error:
-            made = sound(error, self.redact, lambda how: str(breach(self, f"{name}() raised {how}")))
+            made = sound(error, redact, lambda how: str(breach(self, f"{name}() raised {how}")))
             origin = self.redact(self.origin()) if isinstance(made, AuthError) else ""
             if origin:
                 made.message = f"{made.message}; {origin}"
@@ -156,7 +174,7 @@ class _Guarded:
         except BaseException as error:  # whatever the plugin raises
             if not is_of_plugin(error):
                 raise
-            log_unexpected(error, self.redact)
+            log_unexpected(error, redact)
             raise breach(self, f"{name}() raised {described(error)}") from error
         close_coroutine(answer)
         if answer is not None and self._answers_nothing(name):

@@ -17,12 +17,14 @@ from occopus_core.api import (
     InstanceState,
     Owner,
     PermanentError,
+    Probe,
     ThrottledError,
     TransientError,
     Verdict,
 )
 from occopus_core.credentials import Credentials
 from occopus_core.descriptions.model import HealthCheck, Implementation, NodeDefinition
+from occopus_core.engine.instance.checks import answered_verdicts
 from occopus_core.engine.instance.output import last_lines
 from occopus_core.engine.passes.errors import BuildError, UnconfirmedError
 from occopus_core.engine.planning.design import InvalidDesignError
@@ -32,7 +34,7 @@ from occopus_core.registry import Registry
 from occopus_core.store.records import Condition, ScaleKind, Stage
 
 from ..conftest import infrastructure, node
-from ..fakes import contextualiser
+from ..fakes import contextualiser, health_checker
 
 HERE = "tests/unit/engine/instance/test_wrong_answers.py"
 
@@ -315,6 +317,18 @@ def test_logs_of_another_type_are_a_wrong_answer_not_no_output(text):
     with pytest.raises(PermanentError) as caught:
         last_lines(handler, ["i-0", "i-1"], 5, str, 100)
     assert str(caught.value).startswith(f"{expected} ({HERE}, line ")
+
+
+def test_the_reason_of_a_verdict_repeats_no_value_of_its_check_that_is_secret_by_its_name():
+    checker = health_checker(
+        lambda probe: Verdict(False, f"login of {probe.value['user']} with {probe.value['password']}")
+    )
+    probes = [
+        Probe("1", "192.0.2.1", {"user": "me", "password": "pw-in-check"}),
+        Probe("2", "", {"user": "you", "password": "b"}),
+    ]
+    reasons = [one.reason for one in answered_verdicts(checker(), probes)]
+    assert reasons == ["login of me with ***", "login of you with ***"]
 
 
 # Contextualisers

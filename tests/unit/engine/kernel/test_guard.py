@@ -154,3 +154,26 @@ def test_an_error_about_credentials_says_where_they_are_from():
     assert raised(refused) == "AuthFailure; the credentials are those at auth.yaml:2:3 (request r-1)"
     assert raised(AuthError("AuthFailure"), "") == "AuthFailure"
     assert raised(PermanentError("no")) == "no"
+
+
+SECTION = {"type": "x", "admin_password": "pw-in-section", "size": "small"}
+
+
+@pytest.mark.parametrize("name", ["create", "ensure"])
+def test_an_error_repeats_no_value_of_the_section_that_is_secret_by_its_name(name):
+    def refuse(request):
+        raise PermanentError(f"bad admin_password {request.resource['admin_password']} for {request.resource['size']}")
+
+    request = CreateRequest("occopus-1", Owner("installation", "infra", "web", "1"), SECTION, Context())
+    with pytest.raises(PermanentError) as caught:
+        call_handler(name, refuse, None)(request)
+    assert str(caught.value) == "bad admin_password *** for small"
+
+
+def test_an_error_of_a_checker_repeats_no_value_of_its_check_that_is_secret_by_its_name():
+    def fail(probes):
+        raise PermanentError(f"{probes[0].value['password']} was refused")
+
+    with pytest.raises(PermanentError) as caught:
+        call_handler("check", fail, None)([Probe("1", "192.0.2.1", {"password": "pw-in-check"})])
+    assert str(caught.value) == "*** was refused"
