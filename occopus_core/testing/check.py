@@ -158,8 +158,8 @@ def _tried(point: EntryPoint, asked: Any, expected: type[Any]) -> tuple[Callable
         if not isinstance(made, expected):
             return make, f"makes {type(made).__name__}, expected {expected.__name__}{place_of(make)}"
         doing = "cannot be used"
-        asked.left_out(made)
-        made.close()
+        with contextlib.closing(made):
+            asked.left_out(made)
     except Unavailable:
         raise
     except (Exception, SystemExit) as error:

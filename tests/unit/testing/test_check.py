@@ -71,6 +71,16 @@ def test_what_is_no_harness_is_one_line(install, capsys, request, text, fault):
     assert capsys.readouterr() == ("", told.replace("MODULE", module))
 
 
+def test_a_harness_that_cannot_be_used_is_closed(install, tmp_path, capsys):
+    closed = tmp_path / "closed"
+    close = f"    def close(self): pathlib.Path({str(closed)!r}).touch()"
+    text = f"import pathlib\n{WHOLE}    not_applicable = {{'nosuch': 'x'}}\n{close}"
+    install("one", "context.wrong", "check_wrong_closed:H", text, kind="harness")
+    assert check.main(["context", "wrong"]) == check.FAILED
+    assert "nosuch" in capsys.readouterr().err
+    assert closed.exists()
+
+
 def test_a_package_that_the_harness_needs_is_named(install, capsys):
     install("one", "context.needy", "check_needy:H", "import nothing_of_this_name", kind="harness")
     assert check.main(["context", "needy"]) == check.UNAVAILABLE
