@@ -17,7 +17,7 @@ test: dev lint typecheck docs  ## everything: style, types, layers, the document
 	.venv/bin/pytest -n 8 --dist worksteal $(PYTEST)
 
 test-openstack: dev  ## the nova handler against a real OpenStack, which is set up in .openstack/ first
-	.venv/bin/pytest -q -n 2 tests/openstack
+	.venv/bin/pytest -q -n 2 tests/openstack $(PYTEST)
 
 # $OCCOPUS_RECORDINGS names a folder of recorded exchanges with real clouds, where there is one.
 
