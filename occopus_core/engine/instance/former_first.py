@@ -132,7 +132,7 @@ class FormerFirst:
             self._begin(new)
         elif left:
             self._decline(work, left[0])
-        elif new.request is None:  # it was in nobody's way when its request was to be rendered
+        elif new.request is None:  # no instance was in its way before
             self._prepare(new)
         elif self._turns.setdefault(work.node_name, work) is not work:
             self._queues.setdefault(work.node_name, []).append(lambda: self._take_turn(new))

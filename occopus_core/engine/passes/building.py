@@ -252,9 +252,8 @@ class _Build:
     def _create(self) -> Steps[bool]:
         """Create the new instances, complete the unfinished ones, and prove those that stay by their new checks."""
         plan = self._plan
-        self._execution.dropping.links.update(
-            places(self._context).links
-        )  # a killed process may have left instances there
+        # A killed process may have left instances there.
+        self._execution.dropping.links.update(places(self._context).links)
         unfinished = [work for work in plan.built() if work.stage is not Stage.READY]
         # Rows of instances that a build has not made have their former definitions until it has succeeded.
         self._adopt([work for work in unfinished if work.record.provisional])

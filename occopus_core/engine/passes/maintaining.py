@@ -283,8 +283,8 @@ class _Pass:
         plan, taken = decided.plan, decided.plan.held(Hold.TAKEN)
         stopped = plan.held(Hold.BACK_OFF)
         held = {**stopped, **{name: f"node '{name}': {why}" for name, why in taken.items()}}
-        told = {name: why for name, why in held.items() if name not in stopped or self._site.interval is not None}
-        self._undone += [text for text in (plan.frozen, *told.values()) if text]
+        left = {name: why for name, why in held.items() if name not in stopped or self._site.interval is not None}
+        self._undone += [text for text in (plan.frozen, *left.values()) if text]
         if bool(plan.frozen) != bool(self._record.frozen):
             with self._site.resources.store.changing(self._lease) as change:
                 change.put_frozen(plan.frozen)

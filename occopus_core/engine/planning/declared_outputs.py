@@ -65,7 +65,7 @@ def output_values(
 
 
 def _is_ready(instance: InstanceRecord) -> bool:
-    """True unless it is known to be ill: while nobody can tell its health, its address stays."""
+    """True unless it is known to be ill: while its health is unknown, its address stays."""
     return instance.stage is Stage.READY and instance.condition in (Condition.WELL, Condition.UNKNOWN)
 
 

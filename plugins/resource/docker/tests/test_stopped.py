@@ -35,7 +35,7 @@ def breaks(*_arguments, **_options):
     raise ConnectionResetError
 
 
-@pytest.mark.parametrize("left", [False, True], ids=["no such socket", "a socket that nobody serves"])
+@pytest.mark.parametrize("left", [False, True], ids=["no such socket", "a socket without a server"])
 def test_a_creation_fails_after_the_time_of_a_restart(tmp_path, order, after, left):
     path = tmp_path / "docker.sock"
     if left:
